@@ -1,0 +1,288 @@
+"""The numbers of a run: frozen models of `params.yaml`, validated as a whole before any work."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML, YAMLError
+
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+
+BANK_ZERO = "r00"
+"""The round before the first: its bank is the encoded training set, its weights are untrained."""
+
+
+class Section(BaseModel):
+    """A section of `params.yaml`: immutable, strictly typed, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Prepare(Section):
+    """Which images, and what is done to them before anything sees them."""
+
+    images: str
+    resolution: Annotated[int, Field(ge=8, le=512)]
+    colour: Literal["grey", "rgb"]
+    flip: bool
+    on_bad_image: Literal["fail", "skip"]
+    max_megapixels: Positive
+
+
+class Autoencoder(Section):
+    """Size and training of the KL autoencoder; `manifold_weight` is METHOD's L_manifold."""
+
+    seed: Seed
+    latent_channels: Annotated[int, Field(ge=1, le=16)]
+    widths: Annotated[tuple[Count, ...], Field(min_length=1, max_length=6, strict=False)]
+    layers_per_block: Count
+    steps: Count
+    batch: Count
+    learning_rate: Positive
+    kl_weight: NonNegative
+    manifold_weight: NonNegative
+    manifold_neighbours: Count
+
+
+class Encode(Section):
+    """How many images are encoded at a time."""
+
+    batch: Count
+
+
+class Transformer(Section):
+    """A transformer over patches of the latent, conditioned on t by adaptive layer norm."""
+
+    kind: Literal["transformer"]
+    patch: Count
+    width: Count
+    depth: Count
+    heads: Count
+
+
+class MLP(Section):
+    """A residual perceptron over the flattened latent, for point data."""
+
+    kind: Literal["mlp"]
+    width: Count
+    depth: Count
+
+
+class Initialize(Section):
+    """The untrained velocity network."""
+
+    seed: Seed
+    prediction: Literal["velocity", "data"]
+    network: Annotated[Transformer | MLP, Field(discriminator="kind")]
+
+
+class Train(Section):
+    """Optimisation of the velocity field; the number of steps is a line of `models`."""
+
+    batch: Count
+    learning_rate: Positive
+    betas: Annotated[
+        tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
+        Field(strict=False),
+    ]
+    weight_decay: NonNegative
+    clip_norm: Positive | None
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    times: Literal["uniform", "logit-normal"]
+    checkpoint_every: Count
+
+
+class Sample(Section):
+    """Integration of the velocity field from noise (t = 0) to data (t = 1)."""
+
+    seed: Seed
+    ratio: Positive
+    solver: Literal["euler", "heun", "midpoint", "dopri5"]
+    steps: Count
+    atol: Positive
+    rtol: Positive
+    batch: Count
+
+
+class Correct(Section):
+    """The correction operator C: K neighbours by cosine, softmax temperature T."""
+
+    neighbours: Count
+    temperature: Positive
+
+
+class Admit(Section):
+    """Which corrected candidates join the bank; `rule` picks the one threshold in use."""
+
+    rule: Literal["spacing", "quantile", "published"]
+    spacing: Positive
+    quantile: Fraction
+    tau: Positive
+    novelty: NonNegative
+
+
+class Evaluate(Section):
+    """How many fresh samples are compared with the held-out images, and in which space."""
+
+    seed: Seed
+    samples: Annotated[int, Field(ge=2)]
+    features: Literal["pixels", "latents"]
+    neighbours: Count
+
+
+class Round(Section):
+    """One round of densification: the round it follows, and lambda of its correction."""
+
+    after: Name
+    lambda_: Annotated[float, Field(alias="lambda", gt=0, le=1)]
+
+
+class Model(Section):
+    """One network to train: the round whose bank and weights it starts from, optimiser steps."""
+
+    after: Name
+    steps: Count
+
+
+class Params(Section):
+    """All of `params.yaml`."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    prepare: Prepare
+    autoencoder: Autoencoder
+    encode: Encode
+    initialize: Initialize
+    train: Train
+    sample: Sample
+    correct: Correct
+    admit: Admit
+    evaluate: Evaluate
+    rounds: Annotated[dict[Name, Round], Field(min_length=1)]
+    models: dict[Name, Model]
+
+    @model_validator(mode="after")
+    def _spans_sections(self) -> Self:
+        """Check what no section can know: the rounds are a chain, the comparison is fair."""
+        last = self._check_chain()
+        for name, after in {"final": last, "baseline": BANK_ZERO}.items():
+            if name not in self.models:
+                raise ValueError(
+                    f"models.{name} is missing; add `{name}: {{after: {after}, steps: N}}`"
+                )
+            if self.models[name].after != after:
+                raise ValueError(
+                    f"models.{name}.after = {self.models[name].after}: must be {after}"
+                )
+        steps = sum(model.steps for name, model in self.models.items() if name != "baseline")
+        if self.models["baseline"].steps != steps:
+            raise ValueError(
+                f"models.baseline.steps = {self.models['baseline'].steps}: must equal the loop's"
+                f" own total, {steps}, or the comparison is not at equal steps"
+            )
+        return self
+
+    def _check_chain(self) -> str:
+        """Return the last round's name after checking that the rounds follow one another."""
+        previous = BANK_ZERO
+        for name, round_ in self.rounds.items():
+            if round_.after != previous:
+                raise ValueError(f"rounds.{name}.after = {round_.after}: must be {previous}")
+            if name not in self.models:
+                raise ValueError(_missing(name, previous))
+            if self.models[name].after != previous:
+                raise ValueError(
+                    f"models.{name}.after = {self.models[name].after}: must be {previous},"
+                    f" as in rounds.{name}"
+                )
+            previous = name
+        for name in self.models:
+            if name not in {*self.rounds, "final", "baseline"}:
+                raise ValueError(f"models.{name}: there is no such round; remove the line")
+        return previous
+
+
+def load(path: Path) -> Params:
+    """Read and validate `path`.
+
+    Raises:
+        ValueError: one line that names the file, the key, the value and the remedy.
+    """
+    try:
+        document = YAML(typ="safe").load(path)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; run from the project's folder") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "unreadable"
+        raise ValueError(f"{path}: not valid YAML{where}: {problem}") from None
+    if not isinstance(document, dict):
+        raise ValueError(f"{path}: must be a mapping of sections, is {type(document).__name__}")
+    try:
+        return Params.model_validate(document)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        # A mistyped key is both unknown and missing: the former names the remedy.
+        first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
+        raise ValueError(f"{path}: {_explain(first)}") from None
+
+
+def _missing(model: str, after: str) -> str:
+    return f"models.{model} is missing; add `{model}: {{after: {after}, steps: N}}`"
+
+
+def _explain(error: ErrorDetails) -> str:
+    """Turn pydantic's first complaint into one line: key, value, remedy."""
+    location = [str(part) for part in error["loc"]]
+    key = ".".join(part for part in location if part not in ("[key]", "transformer", "mlp"))
+    value = repr(error["input"])
+    match error["type"]:
+        case "value_error":  # ours: it already says everything
+            return str(error.get("ctx", {})["error"])
+        case "extra_forbidden":
+            valid = sorted(_keys(Params, error["loc"][:-1]))
+            near = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.0)[0]
+            return f"{key}: unknown key; did you mean `{near}`? (valid: {', '.join(valid)})"
+        case "missing":
+            return f"{key} is missing; add it"
+        case "too_short" if location == ["rounds"]:
+            return "rounds = {}: there must be at least one; add `r01: {after: r00, lambda: 0.8}`"
+        case "union_tag_invalid":
+            return f"{key}.kind = {error.get('ctx', {})['tag']!r}: must be transformer or mlp"
+        case _:
+            message = error["msg"].removeprefix("Input ").removeprefix("String ")
+            return f"{key} = {value}: {message}"
+
+
+def _keys(annotation: Any, location: tuple[int | str, ...]) -> set[str]:
+    """Return the keys that are valid at `location` below `annotation`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
+        if not location:
+            return set(fields)
+        if location[0] in fields:
+            return _keys(fields[str(location[0])].annotation, location[1:])
+        kind = annotation.model_fields.get("kind")  # the tag of a union is a step of its own
+        if kind is not None and location[0] in get_args(kind.annotation):
+            return _keys(annotation, location[1:])
+        return set()
+    arguments = get_args(annotation)
+    if getattr(annotation, "__origin__", None) is dict:
+        return _keys(arguments[1], location[1:])
+    return set[str]().union(*(_keys(argument, location) for argument in arguments))

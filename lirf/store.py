@@ -1,0 +1,249 @@
+"""What the pipeline keeps: sharded Zarr arrays, each beside a Parquet table with a row an item.
+
+A *part* is a folder with one array, its table and a manifest (`part.json`) that holds the format
+version, the attributes and a checksum of every file, so that a missing, truncated or altered
+file is named before it is used. A *bank* is a folder of parts, one a round: a merge adds a part
+and leaves the bytes of the earlier ones alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zarr
+from zarr.storage import LocalStore
+
+from lirf.space import Space
+
+FORMAT = 1
+CHUNK_ROWS = 64
+SHARD_ROWS = 8192
+MANIFEST = "part.json"
+INDEX = "bank.json"
+
+BANK_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("round", pa.string()),
+        ("kind", pa.string()),  # real | refined
+        ("source", pa.string()),  # image file of a real row
+        ("flip", pa.bool_()),
+        ("parents", pa.list_(pa.string())),  # ids of bank rows a refined row was corrected towards
+        ("weights", pa.list_(pa.float64())),  # of the parents, summing to 1
+        ("lambda", pa.float64()),
+        ("displacement", pa.float64()),
+        ("novelty", pa.float64()),
+        ("seed", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """An array [N, ...], its table of N rows, and what holds for all of them."""
+
+    array: np.ndarray
+    rows: pa.Table
+    attributes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Scaled latents [N, C, H, W] in float32, their table, and the space they live in."""
+
+    latents: np.ndarray
+    rows: pa.Table
+    space: Space
+
+
+def write_part(folder: Path, array: np.ndarray, rows: pa.Table, attributes: dict[str, Any]) -> None:
+    """Write a new part to `folder`, which must not exist.
+
+    `array` is [N, ...], `rows` has N rows, `attributes` holds plain JSON values. The same
+    content gives the same bytes.
+    """
+    assert len(array) == rows.num_rows, "one row an item"
+    folder.mkdir()
+    shards = min(SHARD_ROWS, -(-max(len(array), 1) // CHUNK_ROWS) * CHUNK_ROWS)
+    stored = zarr.create_array(
+        LocalStore(folder / "array"),
+        shape=array.shape,
+        dtype=array.dtype,
+        chunks=(CHUNK_ROWS, *array.shape[1:]),
+        shards=(shards, *array.shape[1:]),
+    )
+    stored[:] = array
+    write_table(folder / "rows.parquet", rows)
+    manifest = {"format": FORMAT, "attributes": attributes, "files": _checksums(folder)}
+    write_json(folder / MANIFEST, manifest)
+
+
+def read_part(folder: Path) -> Part:
+    """Read a part after checking every file of it.
+
+    Raises:
+        ValueError: names the folder or file that is missing, damaged or of another version.
+    """
+    rows, attributes = read_rows(folder)
+    _verify(folder, "array")
+    group = zarr.open_array(LocalStore(folder / "array", read_only=True), mode="r")
+    return Part(np.asarray(group[:]), rows, attributes)
+
+
+def read_rows(folder: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """Read a part's table and attributes without touching its array."""
+    attributes = _verify(folder, "rows.parquet")["attributes"]
+    return read_table(folder / "rows.parquet"), attributes
+
+
+def write_latents(
+    folder: Path, latents_NCHW: np.ndarray, rows: pa.Table, space: Space, **attributes: Any
+) -> None:
+    """Write scaled latents as one part that carries its space."""
+    assert latents_NCHW.dtype == np.float32, "latents are float32"
+    assert latents_NCHW.shape[1:] == space.shape, "latents have the shape of their space"
+    write_part(folder, latents_NCHW, rows, {**attributes, "space": space.to_json()})
+
+
+def read_latents(folder: Path) -> Bank:
+    """Read what `write_latents` wrote."""
+    part = read_part(folder)
+    return Bank(part.array, part.rows, Space.from_json(part.attributes["space"]))
+
+
+def write_bank(
+    folder: Path,
+    round_: str,
+    latents_NCHW: np.ndarray,
+    rows: pa.Table,
+    space: Space,
+    previous: Path | None = None,
+) -> None:
+    """Write a bank: the parts of `previous`, byte for byte, and one new part named `round_`.
+
+    Raises:
+        ValueError: the new latents are of another space than `previous`, or a latent is not finite.
+    """
+    finite_N = np.isfinite(latents_NCHW).all(axis=(1, 2, 3))
+    if not finite_N.all():
+        culprit = rows["id"][int(np.argmin(finite_N))].as_py()
+        raise ValueError(f"{folder}: the latent of {culprit} is not finite")
+    parts = [] if previous is None else _part_names(previous)
+    folder.mkdir()
+    for name in parts:
+        assert previous is not None
+        _, attributes = read_rows(previous / name)
+        Space.from_json(attributes["space"]).require(space, str(previous / name))
+        shutil.copytree(previous / name, folder / name)
+    write_latents(folder / round_, latents_NCHW, rows.cast(BANK_SCHEMA), space)
+    write_json(folder / INDEX, {"format": FORMAT, "parts": [*parts, round_]})
+
+
+def read_bank(folder: Path) -> Bank:
+    """Read all parts of a bank, oldest first.
+
+    Raises:
+        ValueError: a part is missing, damaged, of another version or of another space.
+    """
+    parts = [read_latents(folder / name) for name in _part_names(folder)]
+    space = parts[0].space
+    for name, part in zip(_part_names(folder), parts, strict=True):
+        space.require(part.space, str(folder / name))
+    return Bank(
+        np.concatenate([part.latents for part in parts]),
+        pa.concat_tables([part.rows for part in parts]),
+        space,
+    )
+
+
+def write_table(path: Path, rows: pa.Table) -> None:
+    """Write a table as Parquet; the same rows give the same bytes."""
+    pq.write_table(rows, path, compression="zstd")
+
+
+def read_table(path: Path) -> pa.Table:
+    """Read a Parquet table.
+
+    Raises:
+        ValueError: the file is missing or is not Parquet.
+    """
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ValueError(f"{path}: cannot be read ({_one_line(error)}); {_REMEDY}") from None
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write JSON with sorted keys: the same document gives the same bytes."""
+    path.write_text(json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ValueError: the file is missing, not JSON, not an object, or of another format version.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be read ({_one_line(error)}); {_REMEDY}") from None
+    if not isinstance(document, dict):
+        raise ValueError(f"{path}: not a JSON object; {_REMEDY}")
+    return document
+
+
+_REMEDY = "`dvc checkout` restores it, or rerun the stage that writes it with `dvc repro -f -s`"
+
+
+def _part_names(folder: Path) -> list[str]:
+    """Return the names of a bank's parts, oldest first."""
+    index = _versioned(folder / INDEX)
+    return [str(name) for name in index["parts"]]
+
+
+def _versioned(path: Path) -> dict[str, Any]:
+    document = read_json(path)
+    if document.get("format") != FORMAT:
+        raise ValueError(
+            f"{path}: format {document.get('format')} is not {FORMAT}, which this version reads;"
+            " rerun `dvc repro` to write it anew"
+        )
+    return document
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below `folder`, by POSIX path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _verify(folder: Path, below: str) -> dict[str, Any]:
+    """Check the files of a part that start with `below`, and return its manifest."""
+    manifest = _versioned(folder / MANIFEST)
+    for name, checksum in manifest["files"].items():
+        path = folder / name
+        if not name.startswith(below):
+            continue
+        if not path.is_file():
+            raise ValueError(f"{path}: missing; {_REMEDY}")
+        if _sha256(path) != checksum:
+            raise ValueError(f"{path}: damaged (its checksum differs); {_REMEDY}")
+    return manifest
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,145 @@
+"""params.yaml: every mistake ends in one line that names the key, the value and the remedy."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from lirf import params
+
+SHIPPED = Path(__file__).parents[2] / "params.yaml"
+
+
+def broken(tmp_path: Path, old: str, new: str) -> str:
+    """Return the error for the shipped file with `old` replaced by `new`."""
+    text = SHIPPED.read_text()
+    assert old in text
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ValueError, match=r"params\.yaml") as caught:
+        params.load(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message.removeprefix(f"{path}: ")
+
+
+def test_the_shipped_file_is_valid_and_frozen():
+    shipped = params.load(SHIPPED)
+    assert len(shipped.rounds) >= 3
+    assert shipped.rounds["r01"].lambda_ == 0.8
+    with pytest.raises(ValidationError, match="frozen"):
+        shipped.train.batch = 3
+
+
+def test_scientific_notation_is_a_number(tmp_path: Path):
+    path = tmp_path / "params.yaml"
+    path.write_text(SHIPPED.read_text().replace("weight_decay: 0.0", "weight_decay: 1e-4"))
+    assert params.load(path).train.weight_decay == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "  ema_decay: ",
+            "  ema_decy: ",
+            "train.ema_decy: unknown key; did you mean `ema_decay`? (valid: ",
+        ),
+        ("device: auto", "devise: auto", "devise: unknown key; did you mean `device`?"),
+        (
+            "{after: r00, lambda: 0.8}",
+            "{after: r00, lamda: 0.8}",
+            "rounds.r01.lamda: unknown key; did you mean `lambda`?",
+        ),
+        (
+            "kind: transformer, patch:",
+            "kind: transformer, pach:",
+            "initialize.network.pach: unknown key; did you mean `patch`?",
+        ),
+        ("  ema_decay: ", "  # ema_decay: ", "train.ema_decay is missing; add it"),
+        ("kind: transformer", "kind: former", "initialize.network.kind = 'former': must be"),
+    ],
+)
+def test_unknown_and_missing_keys(tmp_path: Path, old: str, new: str, message: str):
+    assert broken(tmp_path, old, new).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  resolution: 8", "  resolution: 4", "prepare.resolution = 4: should be greater than"),
+        ("  resolution: 8", "  resolution: '8'", "prepare.resolution = '8': should be a valid int"),
+        ("colour: grey", "colour: gray", "prepare.colour = 'gray': should be 'grey' or 'rgb'"),
+        ("flip: false", "flip: 0", "prepare.flip = 0: should be a valid boolean"),
+        (
+            "lambda: 0.8}",
+            "lambda: 1.8}",
+            "rounds.r01.lambda = 1.8: should be less than or equal to 1",
+        ),
+        ("betas: [0.9, 0.999]", "betas: [0.9]", "train.betas"),
+        ("betas: [0.9, 0.999]", "betas: [0.9, 1.0]", "train.betas.1 = 1.0: should be less than 1"),
+        ("  tau: 0.1", "  tau: .nan", "admit.tau = nan: should be"),
+        ("checkpoint_every: ", "checkpoint_every: -", "train.checkpoint_every = -"),
+    ],
+)
+def test_wrong_types_and_ranges_name_key_value_and_range(
+    tmp_path: Path, old: str, new: str, message: str
+):
+    assert broken(tmp_path, old, new).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("r02: {after: r01, lambda", "r02: {after: r00, lambda", "rounds.r02.after = r00: must be"),
+        ("r02: {after: r01, steps", "r02: {after: r00, steps", "models.r02.after = r00: must be"),
+        (
+            "  final: ",
+            "  # final: ",
+            "models.final is missing; add `final: {after: r03, steps: N}`",
+        ),
+        ("  r02: {after: r01, steps", "  # {", "models.r02 is missing; add `r02: {after: r01"),
+        ("final: {after: r03", "final: {after: r02", "models.final.after = r02: must be r03"),
+        ("  final: {", "  spare: {after: r03, steps: 1}\n  final: {", "models.spare: there is no"),
+        ("baseline: {after: r00, steps: ", "baseline: {after: r00, steps: 9", "models.baseline.st"),
+    ],
+)
+def test_rounds_are_a_chain_and_the_comparison_is_fair(
+    tmp_path: Path, old: str, new: str, message: str
+):
+    assert broken(tmp_path, old, new).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "message"),
+    [
+        ("{}", "rounds = {}: there must be at least one; add `r01: {after: r00, lambda: 0.8}`"),
+        ("0", "rounds = 0: should be a valid dictionary"),
+    ],
+)
+def test_there_is_at_least_one_round(tmp_path: Path, rounds: str, message: str):
+    text = SHIPPED.read_text()
+    start, end = text.index("rounds:"), text.index("models:")
+    assert message in broken(tmp_path, text[start:end], f"rounds: {rounds}\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("device: [", "not valid YAML at line 1"),
+        ("- a\n", "must be a mapping of sections, is list"),
+        ("", "must be a mapping of sections, is NoneType"),
+        ("a: 1\na: 2\n", "not valid YAML at line 2"),
+    ],
+)
+def test_a_file_that_is_no_mapping(tmp_path: Path, content: str, message: str):
+    path = tmp_path / "params.yaml"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"params\.yaml") as caught:
+        params.load(path)
+    assert message in str(caught.value)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path: Path):
+    with pytest.raises(ValueError, match="no such file; run from the project's folder"):
+        params.load(tmp_path / "params.yaml")

@@ -1,0 +1,149 @@
+"""The store returns what it was given, byte for byte, or names the file that is wrong."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from lirf import store
+from lirf.space import Space
+
+SPACE = Space("f00d", (2, 3, 3), (0.5, -1.0), (2.0, 0.25))
+
+
+def latents(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, *SPACE.shape)).astype(np.float32)
+
+
+def rows(count: int, round_: str = "r00") -> pa.Table:
+    table = {name: [None] * count for name in store.BANK_SCHEMA.names}
+    table["id"] = [f"{round_}-{i:05d}" for i in range(count)]
+    return pa.table(table, schema=store.BANK_SCHEMA)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    array=hnp.arrays(
+        st.sampled_from([np.uint8, np.float32, np.int64]),
+        hnp.array_shapes(min_dims=2, max_dims=4, max_side=5),
+    )
+)
+def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, array: np.ndarray):
+    folder = tmp_path_factory.mktemp("store") / "part"
+    table = pa.table({"id": [str(i) for i in range(len(array))]})
+    store.write_part(folder, array, table, {"colour": "grey"})
+    part = store.read_part(folder)
+    np.testing.assert_array_equal(part.array, array)
+    assert part.array.dtype == array.dtype
+    assert part.rows == table
+    assert part.attributes == {"colour": "grey"}
+
+
+def test_more_rows_than_a_shard(tmp_path: Path):
+    array = np.arange((store.SHARD_ROWS + 65) * 2, dtype=np.int64).reshape(-1, 2)
+    table = pa.table({"id": np.arange(len(array))})
+    store.write_part(tmp_path / "part", array, table, {})
+    np.testing.assert_array_equal(store.read_part(tmp_path / "part").array, array)
+    shards = [name for name in files(tmp_path / "part") if name.startswith("array/c/")]
+    assert len(shards) == 2
+
+
+def test_the_same_content_has_the_same_bytes(tmp_path: Path):
+    for name in ("a", "b"):
+        store.write_bank(tmp_path / name, "r00", latents(150), rows(150), SPACE)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_a_bank_keeps_its_earlier_parts_byte_for_byte(tmp_path: Path):
+    first, second = latents(5, 1), latents(7, 2)
+    store.write_bank(tmp_path / "b0", "r00", first, rows(5), SPACE)
+    store.write_bank(tmp_path / "b1", "r01", second, rows(7, "r01"), SPACE, tmp_path / "b0")
+    bank = store.read_bank(tmp_path / "b1")
+    np.testing.assert_array_equal(bank.latents, np.concatenate([first, second]))
+    assert (
+        bank.rows["id"].to_pylist() == rows(5)["id"].to_pylist() + rows(7, "r01")["id"].to_pylist()
+    )
+    assert bank.space == SPACE
+    assert files(tmp_path / "b0" / "r00") == files(tmp_path / "b1" / "r00")
+
+
+def test_a_round_that_admits_nothing_is_an_empty_part(tmp_path: Path):
+    store.write_bank(tmp_path / "b0", "r00", latents(5), rows(5), SPACE)
+    store.write_bank(tmp_path / "b1", "r01", latents(0), rows(0, "r01"), SPACE, tmp_path / "b0")
+    assert len(store.read_bank(tmp_path / "b1").latents) == 5
+
+
+def test_rows_are_read_without_the_array(tmp_path: Path):
+    store.write_latents(tmp_path / "part", latents(3), rows(3), SPACE, spacing=1.5)
+    (tmp_path / "part" / "array" / "zarr.json").unlink()
+    table, attributes = store.read_rows(tmp_path / "part")
+    assert table.num_rows == 3
+    assert attributes["spacing"] == 1.5
+
+
+@pytest.mark.parametrize("name", ["array/c/0/0/0/0", "array/zarr.json", "rows.parquet"])
+@pytest.mark.parametrize("fault", ["missing", "truncated", "flipped"])
+def test_a_missing_or_damaged_file_is_named(tmp_path: Path, name: str, fault: str):
+    store.write_latents(tmp_path / "part", latents(3), rows(3), SPACE)
+    path = tmp_path / "part" / name
+    content = path.read_bytes()
+    if fault == "missing":
+        path.unlink()
+    elif fault == "truncated":
+        path.write_bytes(content[:-1])
+    else:
+        path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    said = "missing" if fault == "missing" else "damaged"
+    with pytest.raises(ValueError, match=f"{path}: {said}.*dvc checkout"):
+        store.read_latents(tmp_path / "part")
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"format": 99}'])
+def test_a_manifest_that_is_not_ours_is_named(tmp_path: Path, content: str | None):
+    folder = tmp_path / "part"
+    store.write_latents(folder, latents(3), rows(3), SPACE)
+    manifest = folder / store.MANIFEST
+    manifest.unlink() if content is None else manifest.write_text(content)
+    with pytest.raises(ValueError, match=r"part\.json: .*(dvc checkout|dvc repro)"):
+        store.read_latents(folder)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Space("beef", SPACE.shape, SPACE.mean, SPACE.std),
+        Space(SPACE.autoencoder, SPACE.shape, SPACE.mean, (2.0, 0.5)),
+    ],
+)
+def test_latents_of_another_space_are_refused(tmp_path: Path, other: Space):
+    store.write_bank(tmp_path / "b0", "r00", latents(5), rows(5), SPACE)
+    with pytest.raises(ValueError, match=r"b0.r00: latents of another space: (auto|std)"):
+        store.write_bank(tmp_path / "b1", "r01", latents(2), rows(2), other, tmp_path / "b0")
+    foreign = tmp_path / "b2"
+    store.write_bank(foreign, "r01", latents(2), rows(2, "r01"), SPACE, tmp_path / "b0")
+    manifest = json.loads((foreign / "r01" / store.MANIFEST).read_text())
+    manifest["attributes"]["space"] = other.to_json()
+    store.write_json(foreign / "r01" / store.MANIFEST, manifest)
+    with pytest.raises(ValueError, match=r"b2.r01: latents of another space"):
+        store.read_bank(foreign)
+
+
+def test_latents_that_are_not_finite_are_refused(tmp_path: Path):
+    bad = latents(4)
+    bad[2, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="the latent of r00-00002 is not finite"):
+        store.write_bank(tmp_path / "b0", "r00", bad, rows(4), SPACE)
+    assert not (tmp_path / "b0").exists()
