@@ -1,0 +1,56 @@
+"""The image sets that ship inside dependencies, so that a fresh clone has something to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+SEED = 0
+PER_CLASS = 10
+
+NamedImage = tuple[str, str, np.ndarray]
+"""(name without suffix, "train" or "heldout", uint8 [H, W])."""
+
+
+def digits() -> list[NamedImage]:
+    """Return 1,797 handwritten digits, 8x8: ten of each class to train on, 1,697 held out.
+
+    Source: `sklearn.datasets.load_digits`, a copy of the test set of Alpaydin and Kaynak, "Optical
+    Recognition of Handwritten Digits" (UCI Machine Learning Repository, 1998); scikit-learn
+    itself is BSD-3-Clause. The 17 grey levels 0..16 are spread over 0..255. Names carry the
+    index in the source and the class, as in `0017-digit3`.
+    """
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - takes seconds, only `unpack` needs it
+
+    values_ND, classes_N = load_digits(return_X_y=True)
+    levels_NHW = np.rint(values_ND * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
+    # RandomState, not default_rng: NumPy freezes its stream for good.
+    order_N = np.random.RandomState(SEED).permutation(len(classes_N))
+    train = {
+        int(index)
+        for class_ in range(10)
+        for index in order_N[classes_N[order_N] == class_][:PER_CLASS]
+    }
+    return [
+        (f"{index:04d}-digit{class_}", "train" if index in train else "heldout", image_HW)
+        for index, (class_, image_HW) in enumerate(zip(classes_N, levels_NHW, strict=True))
+    ]
+
+
+def faces() -> list[NamedImage]:
+    """Return 100 grey faces, 25x25, all to train on.
+
+    Source: `skimage.data.lfw_subset`, whose first 100 of 200 arrays are faces picked at random
+    from Labeled Faces in the Wild (Huang et al., http://vis-www.cs.umass.edu/lfw/) and whose
+    others are background. They are press photographs of real people: check the source's terms
+    before publishing what is made from them.
+    """
+    from skimage.data import lfw_subset  # noqa: PLC0415 - as above
+
+    faces_NHW = lfw_subset()[:100]  # float64 in 0..1, whatever its documentation says
+    levels_NHW = np.rint(faces_NHW * 255).astype(np.uint8)
+    return [(f"{index:04d}", "train", image_HW) for index, image_HW in enumerate(levels_NHW)]
+
+
+DATASETS: dict[str, Callable[[], list[NamedImage]]] = {"digits": digits, "faces": faces}

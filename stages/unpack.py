@@ -1,0 +1,31 @@
+"""Write an image set that ships inside a dependency as a folder of PNG files."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from lirf import embedded
+from lirf.params import Params
+from stages import command
+from stages.command import Out
+
+
+def unpack(params: Params, dataset: str, images: Out) -> None:  # noqa: ARG001 - every stage has it
+    """Write the embedded image set `dataset` to the folder `images`.
+
+    Training images go to `train/`, held-out ones, where there are any, to `heldout/`.
+
+    Raises:
+        ValueError: there is no such dataset.
+    """
+    if dataset not in embedded.DATASETS:
+        known = " or ".join(embedded.DATASETS)
+        raise ValueError(f"--dataset {dataset}: no such embedded image set; give {known}")
+    images.mkdir()
+    for name, split, pixels_HW in embedded.DATASETS[dataset]():
+        (images / split).mkdir(exist_ok=True)
+        Image.fromarray(pixels_HW).save(images / split / f"{name}.png")
+
+
+if __name__ == "__main__":
+    command.run(unpack)

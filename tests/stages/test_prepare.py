@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lirf import params, store
+from stages.command import Out
+from stages.prepare import prepare
+from stages.unpack import unpack
+
+ROOT = Path(__file__).parents[2]
+Run = Callable[..., tuple[store.Part, dict[str, int]]]
+
+
+def numbers(neighbours: int = 3, manifold_neighbours: int = 3, **section: Any) -> params.Params:
+    everything = params.load(ROOT / "params.yaml")
+    return everything.model_copy(
+        update={
+            "prepare": everything.prepare.model_copy(update={"resolution": 8, **section}),
+            "correct": everything.correct.model_copy(update={"neighbours": neighbours}),
+            "autoencoder": everything.autoencoder.model_copy(
+                update={"manifold_neighbours": manifold_neighbours}
+            ),
+        }
+    )
+
+
+def picture(path: Path, seed: int, *shape: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, shape or (8, 8), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Return a folder of five training images and two held out, all different."""
+    for seed in range(5):
+        picture(tmp_path / f"source/{seed}.png", seed)
+    for seed in (5, 6):
+        picture(tmp_path / f"source/heldout/{seed}.png", seed)
+    return tmp_path / "source"
+
+
+@pytest.fixture
+def run(source: Path, tmp_path: Path) -> Run:
+    def call(**changes: Any) -> tuple[store.Part, dict[str, int]]:
+        out, metrics = tmp_path / "images", tmp_path / "metrics.json"
+        prepare(numbers(**changes), source, Out(out), Out(metrics))
+        return store.read_part(out), json.loads(metrics.read_text())
+
+    return call
+
+
+def test_rows_say_what_every_image_was(run: Run, source: Path):
+    picture(source / "sub/5.jpg", 9, 20, 30, 3)
+
+    part, counts = run()
+
+    assert part.array.shape == (8, 1, 8, 8)
+    assert part.array.dtype == np.uint8
+    assert part.attributes == {"colour": "grey", "resolution": 8}
+    assert part.rows["split"].to_pylist() == ["train"] * 6 + ["heldout"] * 2
+    assert part.rows["id"].to_pylist()[5:7] == ["train-00005", "heldout-00000"]
+    jpeg = part.rows.to_pylist()[5]
+    assert (jpeg["source"], jpeg["width"], jpeg["height"], jpeg["mode"]) == (
+        ("sub/5.jpg", 30, 20, "RGB")
+    )
+    assert jpeg["done"] == (
+        "converted from RGB to L; cropped from 30x20 to 20x20; resized from 20x20 to 8x8"
+    )
+    assert len(jpeg["sha256"]) == 64
+    assert counts == {
+        "train": 6,
+        "heldout": 2,
+        "mirrored": 0,
+        "skipped": 0,
+        "duplicates": 0,
+        "upscaled": 0,
+        "converted": 1,
+    }
+
+
+def test_pixels_belong_to_their_rows(run: Run, source: Path):
+    part, _ = run()
+
+    for pixels, row in zip(part.array, part.rows.to_pylist(), strict=True):
+        with Image.open(source / row["source"]) as image:
+            np.testing.assert_array_equal(pixels[0], np.asarray(image))
+
+
+def test_mixed_grey_and_rgb_are_counted_and_summed_up(
+    run: Run, source: Path, capsys: pytest.CaptureFixture[str]
+):
+    picture(source / "colour.png", 9, 8, 8, 3)
+
+    part, counts = run(colour="rgb")
+
+    assert part.array.shape == (8, 3, 8, 8)
+    assert counts["converted"] == 7
+    assert part.rows["done"].to_pylist().count("converted from L to RGB") == 7
+    assert "7 converted to rgb" in capsys.readouterr().err
+
+
+def test_flips_are_recorded_for_training_images_only(run: Run):
+    part, counts = run(flip=True)
+    rows = part.rows.to_pylist()
+
+    assert [(row["id"], row["flip"]) for row in rows[:4]] == [
+        ("train-00000", False),
+        ("train-00000-flip", True),
+        ("train-00001", False),
+        ("train-00001-flip", True),
+    ]
+    assert rows[0]["source"] == rows[1]["source"]
+    assert rows[1]["done"] == "unchanged; mirrored"
+    np.testing.assert_array_equal(part.array[1], part.array[0, :, :, ::-1])
+    assert not any(row["flip"] for row in rows if row["split"] == "heldout")
+    assert (counts["train"], counts["mirrored"], counts["heldout"]) == (5, 5, 2)
+
+
+def test_duplicates_and_leaks_are_left_out_by_name(
+    run: Run, source: Path, capsys: pytest.CaptureFixture[str]
+):
+    picture(source / "again.bmp", 0)  # the pixels of 0.png in another format
+    picture(source / "heldout/leak.png", 1)
+
+    part, counts = run()
+    errors = capsys.readouterr().err
+
+    assert (counts["train"], counts["heldout"], counts["duplicates"]) == (5, 2, 2)
+    assert "left out again.bmp: identical to 0.png" in errors
+    assert "left out held-out image heldout/leak.png: identical to 1.png" in errors
+    assert "heldout/leak.png" not in part.rows["source"].to_pylist()
+
+
+BAD = {
+    "truncated.jpg": "truncated",
+    "empty.png": "0 bytes",
+    "text.png": "not a PNG",
+    "small.png": r"7x30 px, .*prepare\.resolution = 8, which you may lower",
+    "large.png": r"megapixels, more than prepare\.max_megapixels = 0\.01",
+}
+
+
+def spoil(source: Path, name: str) -> None:
+    path = source / name
+    match path.stem:
+        case "truncated":
+            content = picture(path, 0, 99, 99, 3).read_bytes()
+            path.write_bytes(content[: len(content) // 2])
+        case "empty":
+            path.touch()
+        case "text":
+            path.write_text("not an image")
+        case "small":
+            picture(path, 0, 30, 7)
+        case "large":
+            picture(path, 0, 101, 100)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_image_fails_on_one_line_with_the_remedy(
+    run: Run, source: Path, tmp_path: Path, name: str
+):
+    spoil(source, name)
+
+    with pytest.raises(ValueError, match=BAD[name]) as caught:
+        run(max_megapixels=0.01)
+
+    message = str(caught.value)
+    assert message.startswith(f"{source / name}: ")
+    assert message.endswith("; fix or remove the file, or set prepare.on_bad_image: skip")
+    assert "\n" not in message
+    assert not (tmp_path / "images").exists()
+
+
+def test_bad_images_are_skipped_by_name_and_counted(
+    run: Run, source: Path, capsys: pytest.CaptureFixture[str]
+):
+    for name in BAD:
+        spoil(source, name)
+
+    part, counts = run(on_bad_image="skip", max_megapixels=0.01)
+    errors = capsys.readouterr().err
+
+    assert counts["skipped"] == len(BAD)
+    assert counts["train"] == 5
+    assert len(part.array) == 7
+    assert errors.count("warning: skipped") == len(BAD)
+    assert all(str(source / name) in errors for name in BAD)
+    assert f"{len(BAD)} skipped" in errors
+
+
+def test_nothing_left_after_skipping_is_an_error(tmp_path: Path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/a.png").touch()
+
+    with pytest.raises(ValueError, match=r"source: 0 training images \(1 skipped"):
+        prepare(
+            numbers(on_bad_image="skip"),
+            tmp_path / "source",
+            Out(tmp_path / "images"),
+            Out(tmp_path / "metrics.json"),
+        )
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "manifold_neighbours", "remedy"),
+    [
+        (5, 1, "at least 6 needed; add images or lower correct.neighbours = 5"),
+        (1, 5, "at least 6 needed; add images or lower autoencoder.manifold_neighbours = 5"),
+    ],
+)
+def test_too_few_images_name_the_number_to_lower(
+    run: Run, neighbours: int, manifold_neighbours: int, remedy: str
+):
+    with pytest.raises(ValueError, match=r"5 training images \(0 skipped, 0 dup") as caught:
+        run(neighbours=neighbours, manifold_neighbours=manifold_neighbours)
+
+    assert str(caught.value).endswith(remedy)
+
+
+def test_duplicates_and_mirror_images_do_not_count_as_enough(run: Run, source: Path):
+    picture(source / "again.png", 0)
+
+    with pytest.raises(ValueError, match=r"5 training images .* 1 duplicates .* at least 6"):
+        run(neighbours=5, flip=True)
+
+
+def test_two_images_are_never_enough(tmp_path: Path):
+    for seed in range(2):
+        picture(tmp_path / f"source/{seed}.png", seed)
+
+    with pytest.raises(ValueError, match=r"2 training images .* at least 3 needed; add images"):
+        prepare(
+            numbers(neighbours=1, manifold_neighbours=1),
+            tmp_path / "source",
+            Out(tmp_path / "images"),
+            Out(tmp_path / "metrics.json"),
+        )
+
+
+def test_just_enough_images_are_enough(run: Run):
+    assert run(neighbours=4, manifold_neighbours=4)[1]["train"] == 5
+
+
+@pytest.mark.parametrize("name", ["missing", "empty", "file.png"])
+def test_a_folder_that_is_none_is_refused_on_one_line(tmp_path: Path, name: str):
+    (tmp_path / "empty").mkdir()
+    picture(tmp_path / "file.png", 0)
+
+    with pytest.raises(ValueError, match=r"set prepare\.images to a folder of images") as caught:
+        prepare(
+            numbers(), tmp_path / name, Out(tmp_path / "images"), Out(tmp_path / "metrics.json")
+        )
+
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_two_runs_write_the_same_bytes(source: Path, tmp_path: Path):
+    picture(source / "photo.jpg", 9, 40, 30, 3)
+    contents = []
+    for name in ("a", "b"):
+        out = tmp_path / name
+        out.mkdir()
+        prepare(numbers(flip=True), source, Out(out / "images"), Out(out / "metrics.json"))
+        files = sorted(path for path in out.rglob("*") if path.is_file())
+        contents.append([(path.relative_to(out), path.read_bytes()) for path in files])
+
+    assert contents[0] == contents[1]
+
+
+def test_embedded_faces_are_prepared_whole(tmp_path: Path):
+    unpack(numbers(), "faces", Out(tmp_path / "faces"))
+    prepare(
+        numbers(resolution=24, flip=True),
+        tmp_path / "faces",
+        Out(tmp_path / "images"),
+        Out(tmp_path / "metrics.json"),
+    )
+
+    assert store.read_part(tmp_path / "images").array.shape == (200, 1, 24, 24)
