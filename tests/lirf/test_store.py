@@ -21,9 +21,9 @@ def latents(count: int, seed: int = 0) -> np.ndarray:
 
 
 def rows(count: int, round_: str = "r00") -> pa.Table:
-    table = {name: [None] * count for name in store.BANK_SCHEMA.names}
-    table["id"] = [f"{round_}-{i:05d}" for i in range(count)]
-    return pa.table(table, schema=store.BANK_SCHEMA)
+    ids = [f"{round_}-{i:05d}" for i in range(count)]
+    nothing = {name: [None] * count for name in store.BANK_SCHEMA.names}
+    return pa.table({**nothing, "id": ids}, schema=store.BANK_SCHEMA)
 
 
 def files(folder: Path) -> dict[str, bytes]:
