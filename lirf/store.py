@@ -8,8 +8,6 @@ and leaves the bytes of the earlier ones alone.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ import pyarrow.parquet as pq
 import zarr
 from zarr.storage import LocalStore
 
+from lirf import files
 from lirf.space import Space
 
 FORMAT = 1
@@ -82,8 +81,8 @@ def write_part(folder: Path, array: np.ndarray, rows: pa.Table, attributes: dict
     )
     stored[:] = array
     write_table(folder / "rows.parquet", rows)
-    manifest = {"format": FORMAT, "attributes": attributes, "files": _checksums(folder)}
-    write_json(folder / MANIFEST, manifest)
+    manifest = {"format": FORMAT, "attributes": attributes, "files": files.checksums(folder)}
+    files.write_json(folder / MANIFEST, manifest)
 
 
 def read_part(folder: Path) -> Part:
@@ -144,7 +143,7 @@ def write_bank(
         Space.from_json(attributes["space"]).require(space, str(previous / name))
         shutil.copytree(previous / name, folder / name)
     write_latents(folder / round_, latents_NCHW, rows.cast(BANK_SCHEMA), space)
-    write_json(folder / INDEX, {"format": FORMAT, "parts": [*parts, round_]})
+    files.write_json(folder / INDEX, {"format": FORMAT, "parts": [*parts, round_]})
 
 
 def read_bank(folder: Path) -> Bank:
@@ -178,72 +177,18 @@ def read_table(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise ValueError(f"{path}: cannot be read ({_one_line(error)}); {_REMEDY}") from None
-
-
-def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write JSON with sorted keys: the same document gives the same bytes."""
-    path.write_text(json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        ValueError: the file is missing, not JSON, not an object, or of another format version.
-    """
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: cannot be read ({_one_line(error)}); {_REMEDY}") from None
-    if not isinstance(document, dict):
-        raise ValueError(f"{path}: not a JSON object; {_REMEDY}")
-    return document
-
-
-_REMEDY = "`dvc checkout` restores it, or rerun the stage that writes it with `dvc repro -f -s`"
+        raise ValueError(f"{path}: cannot be read ({error}); {files.REMEDY}") from None
 
 
 def _part_names(folder: Path) -> list[str]:
     """Return the names of a bank's parts, oldest first."""
-    index = _versioned(folder / INDEX)
+    index = files.read_versioned(folder / INDEX, FORMAT)
     return [str(name) for name in index["parts"]]
-
-
-def _versioned(path: Path) -> dict[str, Any]:
-    document = read_json(path)
-    if document.get("format") != FORMAT:
-        raise ValueError(
-            f"{path}: format {document.get('format')} is not {FORMAT}, which this version reads;"
-            " rerun `dvc repro` to write it anew"
-        )
-    return document
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below `folder`, by POSIX path."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _verify(folder: Path, below: str) -> dict[str, Any]:
     """Check the files of a part that start with `below`, and return its manifest."""
-    manifest = _versioned(folder / MANIFEST)
-    for name, checksum in manifest["files"].items():
-        path = folder / name
-        if not name.startswith(below):
-            continue
-        if not path.is_file():
-            raise ValueError(f"{path}: missing; {_REMEDY}")
-        if _sha256(path) != checksum:
-            raise ValueError(f"{path}: damaged (its checksum differs); {_REMEDY}")
+    manifest = files.read_versioned(folder / MANIFEST, FORMAT)
+    named = {name: value for name, value in manifest["files"].items() if name.startswith(below)}
+    files.verify(folder, named)
     return manifest
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

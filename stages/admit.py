@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lirf import admission, store
+from lirf import admission, files, store
 from lirf.params import Params
 from stages import command
 from stages.command import Out
@@ -53,7 +53,7 @@ def admit(
         "lambda": scales.lambda_,
         "rule": params.admit.rule,
     }
-    store.write_json(metrics, summary)
+    files.write_json(metrics, summary)
     warning = admission.warning(decided, displacement_M, novelty_M, params.admit, scales)
     if warning:
         print(f"warning: {run}: {warning}", file=sys.stderr)  # noqa: T201

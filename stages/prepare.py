@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from lirf import files, store
 from lirf import images as imaging
-from lirf import store
 from lirf.images import BadImage, PreparedImage, Row
 from lirf.params import Params
 from stages import command
@@ -41,10 +41,10 @@ def prepare(params: Params, source: Path, images: Out, metrics: Out) -> None:
     Raises:
         ValueError: the folder or one of its images cannot be used, or too few are left.
     """
-    files, others = imaging.find(source)
+    found, others = imaging.find(source)
     usable: list[PreparedImage] = []
     bad: list[BadImage] = []
-    for file in track(files, len(files), "prepare"):
+    for file in track(found, len(found), "prepare"):
         try:
             usable.append(imaging.load(file, params.prepare))
         except BadImage as error:
@@ -59,7 +59,7 @@ def prepare(params: Params, source: Path, images: Out, metrics: Out) -> None:
     _require_enough(source, params, counts)
     attributes = {"colour": params.prepare.colour, "resolution": params.prepare.resolution}
     store.write_part(images, np.stack([row.pixels for row in rows]), _table(rows), attributes)
-    store.write_json(metrics, counts)
+    files.write_json(metrics, counts)
 
 
 def _count(rows: list[Row], skipped: int, duplicates: int) -> dict[str, int]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lirf import store
+from lirf.files import write_json
 from lirf.space import Space
 
 SPACE = Space("f00d", (2, 3, 3), (0.5, -1.0), (2.0, 0.25))
@@ -136,7 +137,7 @@ def test_latents_of_another_space_are_refused(tmp_path: Path, other: Space):
     store.write_bank(foreign, "r01", latents(2), rows(2, "r01"), SPACE, tmp_path / "b0")
     manifest = json.loads((foreign / "r01" / store.MANIFEST).read_text())
     manifest["attributes"]["space"] = other.to_json()
-    store.write_json(foreign / "r01" / store.MANIFEST, manifest)
+    write_json(foreign / "r01" / store.MANIFEST, manifest)
     with pytest.raises(ValueError, match=r"b2.r01: latents of another space"):
         store.read_bank(foreign)
 

@@ -1,0 +1,49 @@
+"""The README says what the code does: its commands exist and its table is the measured one.
+
+`uv run python tests/test_readme.py` writes the table of the last `dvc repro` into the README.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from lirf import params
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+TABLE = ROOT / "data" / "report" / "table.md"
+BLOCK = re.compile(r"(?<=<!-- results -->\n).*(?=<!-- /results -->)", flags=re.DOTALL)
+
+
+def test_it_opens_with_the_two_commands():
+    commands = re.findall(r"^(uv run [^#\n]+?) *(?:#.*)?$", README.read_text(), flags=re.MULTILINE)
+    assert commands[:2] == ["uv run dvc repro", "uv run pytest"]
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith(commands[1])
+
+
+def test_its_results_are_those_of_the_metrics():
+    if not TABLE.exists():
+        pytest.skip("data/ is not here")
+    assert BLOCK.findall(README.read_text()) == [TABLE.read_text()]
+
+
+def test_its_pictures_are_there():
+    if not TABLE.exists():
+        pytest.skip("data/ is not here")
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", README.read_text())
+    assert pictures
+    assert [picture for picture in pictures if not (ROOT / picture).is_file()] == []
+
+
+def test_every_stage_and_section_it_names_exists():
+    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+    text = README.read_text()
+    rows = re.findall(r"^\| `([a-z]+)`(?:, `([a-z]+)`)? \|", text, flags=re.MULTILINE)
+    named = {name for row in rows for name in row if name}
+    assert named <= {*stages, *params.Params.model_fields} | {"copies", "precision"}
+
+
+if __name__ == "__main__":
+    README.write_text(BLOCK.sub(lambda _: TABLE.read_text(), README.read_text()))

@@ -1,0 +1,130 @@
+"""The walls of the house: who may import whom, and what a stage's start-up may cost."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+FLOORS = ["lirf", "stages", "pipeline"]  # each may import itself and what stands before it
+MODULES = {
+    path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."): path
+    for floor in FLOORS
+    for path in sorted((ROOT / floor).rglob("*.py"))
+}
+STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+
+OWNERS = {  # the only file of lirf that may import a library
+    "zarr": "lirf.store",
+    "pyarrow": "lirf.store",
+    "faiss": "lirf.neighbours",
+    "diffusers": "lirf.autoencoder",
+    "timm": "lirf.features",
+    "torchdiffeq": "lirf.sampler",
+}
+
+HEAVY = ["torch", "faiss", "scipy", "diffusers", "timm", "torchvision", "sklearn", "matplotlib"]
+ALLOWED = {  # which heavy libraries a stage's start may load
+    "admit": [],
+    "merge": [],
+    "initialize": ["torch"],
+    "train": ["torch"],
+    "sample": ["torch", "scipy"],  # scipy comes with torchdiffeq
+    "correct": ["torch", "faiss"],
+}
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Return every name that `module` imports anywhere but for type checking."""
+    found: set[str] = set()
+    pending: list[ast.AST] = [ast.parse(MODULES[module].read_text())]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            pending += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: imports are absolute"
+            assert node.module is not None
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        pending += ast.iter_child_nodes(node)
+    return frozenset(found)
+
+
+def closure(module: str) -> set[str]:
+    """Return `module` and every module of the project that it reaches."""
+    reached, pending = set[str](), [module]
+    while pending:
+        name = pending.pop()
+        if name not in reached:
+            reached.add(name)
+            pending += [other for other in imports(name) if other in MODULES]
+    return reached
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_one_way(module: str):
+    floor = FLOORS.index(module.split(".", maxsplit=1)[0])
+    above = {name for name in imports(module) if name.split(".")[0] in FLOORS[floor + 1 :]}
+    assert not above
+
+
+@pytest.mark.parametrize(("library", "owner"), OWNERS.items())
+def test_a_library_has_one_owner_in_lirf(library: str, owner: str):
+    users = {
+        module
+        for module in MODULES
+        if module.startswith("lirf.")
+        and any(name.split(".")[0] == library for name in imports(module))
+    }
+    assert users <= {owner}
+
+
+def test_the_method_knows_neither_dvc_nor_prefect():
+    for module in MODULES:
+        tops = {name.split(".")[0] for name in imports(module)}
+        if not module.startswith("pipeline"):
+            assert not tops & {"dvc", "prefect"}, module
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_the_code_it_imports(stage: str):
+    body = STAGES[stage].get("do", STAGES[stage])
+    listed = {dep for dep in body["deps"] if dep.endswith(".py")}
+    needed = {
+        MODULES[module].relative_to(ROOT).as_posix()
+        for module in closure(f"stages.{stage}")
+        if module in MODULES
+    }
+    assert listed == needed
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_one_word_everywhere(stage: str):
+    body = STAGES[stage].get("do", STAGES[stage])
+    assert body["cmd"].startswith(f"python -m stages.{stage} ")
+    assert f"stages.{stage}" in MODULES
+    assert (ROOT / "tests" / "stages" / f"test_{stage}.py").exists()
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("lirf.")])
+def test_tests_mirror_the_code(module: str):
+    assert (ROOT / "tests" / "lirf" / f"test_{module.removeprefix('lirf.')}.py").exists()
+
+
+@pytest.mark.parametrize(("stage", "allowed"), ALLOWED.items())
+def test_what_a_stage_loads_at_its_start(stage: str, allowed: list[str]):
+    program = f"import sys, stages.{stage}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "lirf.params" in loaded
+    assert {name for name in HEAVY if name in loaded} == set(allowed)
