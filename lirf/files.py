@@ -24,10 +24,12 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ValueError(f"{path}: missing; {REMEDY}") from None
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: cannot be read ({error}); {REMEDY}") from None
+        raise ValueError(f"{path}: damaged ({error}); {REMEDY}") from None
     if not isinstance(document, dict):
-        raise ValueError(f"{path}: not a JSON object; {REMEDY}")
+        raise ValueError(f"{path}: damaged (not a JSON object); {REMEDY}")
     return document
 
 

@@ -8,7 +8,7 @@ blocks: memory grows with N times K, never with M times N times F.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -23,17 +23,18 @@ BLOCK_BYTES = 2**26
 
 @dataclass(frozen=True)
 class Copies:
-    """The K nearest training images of every sample, nearest first, and which samples are copies."""
+    """The K nearest training images of each of M samples, and which samples are copies."""
 
-    nearest_MK: np.ndarray  # int64, index of the training image
-    distance_MK: np.ndarray  # float64
-    ratio_M: np.ndarray  # float64, distance to the nearest over distance to the second, in [0, 1]
-    copied_M: np.ndarray  # bool
+    nearest: np.ndarray  # int64 [M, K], index of the training image, nearest first
+    version: np.ndarray  # int64 [M, K], which version of that image is nearest
+    distance: np.ndarray  # float64 [M, K]
+    ratio: np.ndarray  # float64 [M], distance to the nearest over distance to the second
+    copied: np.ndarray  # bool [M]
 
     @property
     def share(self) -> float:
         """Return the share of samples that are copies."""
-        return float(self.copied_M.mean())
+        return float(self.copied.mean())
 
 
 @dataclass(frozen=True)
@@ -58,27 +59,33 @@ def copies(fake_MF: np.ndarray, train_VNF: np.ndarray, nearest: int = 4) -> Copi
     """Find samples that are copies: far closer to one training image than to any other.
 
     A sample is a copy when its nearest training image is closer than a third of the second
-    nearest (METHOD section 3); the distance to image i is the least over its V versions. Two
-    identical training images are one image here: a sample identical to both is a copy (ratio 0).
+    nearest (METHOD section 3); the distance to image i is the least over its V versions. Training
+    images that are equal count as one, under the lowest of their indices: a second file with the
+    same picture must not hide its copies.
 
-    `nearest` images (or all N, when they are fewer) are listed for each sample.
+    `nearest` images (or all of them, when they are fewer) are listed for each sample.
     """
     fake_MF = _checked(fake_MF, "samples", 1)
     if train_VNF.ndim != 3:
         raise ValueError(f"training features must be [V, N, F], got shape {train_VNF.shape}")
-    versions = [_checked(version_NF, "training images", 2) for version_NF in train_VNF]
-    k = min(max(nearest, 2), train_VNF.shape[1])
-    indices, distances = [], []
-    for rows in _blocks(len(fake_MF), train_VNF.shape[1]):
-        distance_BN = np.min([_distances(fake_MF[rows], version) for version in versions], axis=0)
+    stacked_NX = train_VNF.swapaxes(0, 1).reshape(train_VNF.shape[1], -1)
+    distinct = np.sort(np.unique(stacked_NX, axis=0, return_index=True)[1])
+    versions = [_checked(v_NF[distinct], "different training images", 2) for v_NF in train_VNF]
+    k = min(max(nearest, 2), len(distinct))
+    found = []
+    for rows in _blocks(len(fake_MF), len(distinct) * len(versions)):
+        distance_VBN = np.stack([_distances(fake_MF[rows], v_NF) for v_NF in versions])
+        distance_BN, version_BN = distance_VBN.min(axis=0), distance_VBN.argmin(axis=0)
         # Stable: of two images equally far, the earlier is listed first.
         order_BK = np.argsort(distance_BN, axis=1, kind="stable")[:, :k]
-        indices.append(order_BK)
-        distances.append(np.take_along_axis(distance_BN, order_BK, axis=1))
-    distance_MK = np.concatenate(distances)
+        per_image = (distance_BN, version_BN, np.broadcast_to(distinct, distance_BN.shape))
+        found.append([np.take_along_axis(values, order_BK, axis=1) for values in per_image])
+    distance_MK, version_MK, nearest_MK = (
+        np.concatenate(parts) for parts in zip(*found, strict=True)
+    )
     first_M, second_M = distance_MK[:, 0], distance_MK[:, 1]
-    ratio_M = np.divide(first_M, second_M, out=np.zeros_like(first_M), where=second_M > 0)
-    return Copies(np.concatenate(indices), distance_MK, ratio_M, ratio_M < COPY_RATIO)
+    ratio_M = np.divide(first_M, second_M, out=np.ones_like(first_M), where=second_M > 0)
+    return Copies(nearest_MK, version_MK, distance_MK, ratio_M, ratio_M < COPY_RATIO)
 
 
 def fidelity(fake_MF: np.ndarray, real_NF: np.ndarray, neighbours: int) -> Fidelity:
@@ -159,10 +166,32 @@ def vendi(features_NF: np.ndarray) -> float:
     return float(np.exp(-(positive * np.log(positive)).sum()))
 
 
+def compare(
+    fake_MF: np.ndarray, real_NF: np.ndarray, train_VNF: np.ndarray, neighbours: int
+) -> tuple[dict[str, float | str | None], Copies]:
+    """Return every measure of `fake_MF` by its name, and the copies among them.
+
+    Copies are sought in `train_VNF`, the rest is measured against `real_NF`. The Vendi score is
+    that of the samples about the mean training image: cosines of raw pixels are all near 1.
+    """
+    copied = copies(fake_MF, train_VNF)
+    found = fidelity(fake_MF, real_NF, neighbours)
+    distance = frechet(fake_MF, real_NF)
+    return {
+        "copies": copied.share,
+        **asdict(found),
+        "frechet": distance.value,
+        "frechet_reason": distance.reason,
+        "vendi": vendi(fake_MF - train_VNF.mean(axis=(0, 1))),
+    }, copied
+
+
 def _factor(centred_NF: np.ndarray) -> np.ndarray:
     """Return R with R^T R the covariance and no more rows than features."""
     scaled = centred_NF / np.sqrt(len(centred_NF) - 1)
-    return scaled if len(scaled) <= scaled.shape[1] else np.linalg.qr(scaled, mode="r")
+    if len(scaled) <= scaled.shape[1]:
+        return scaled
+    return np.asarray(np.linalg.qr(scaled, mode="r"))
 
 
 def _radii(points_NF: np.ndarray, neighbours: int) -> np.ndarray:
@@ -179,15 +208,15 @@ def _radii(points_NF: np.ndarray, neighbours: int) -> np.ndarray:
 def _distances(a_BF: np.ndarray, b_NF: np.ndarray) -> np.ndarray:
     """Return Euclidean distances [B, N] by |a|^2 + |b|^2 - 2ab, about the mean of `b`.
 
-    Shifting keeps the cancellation small. What is left of it near zero is cut off: below 1e-7 of
-    the norms involved, a distance is zero.
+    Shifting keeps the cancellation small. What rounding leaves of it is cut off: a square below
+    1e-13 of those it is the difference of is zero.
     """
     centre_F = b_NF.mean(axis=0)
     a_BF, b_NF = a_BF - centre_F, b_NF - centre_F
     a_B, b_N = (a_BF**2).sum(axis=1), (b_NF**2).sum(axis=1)
     norms_BN = a_B[:, None] + b_N
     squared_BN = norms_BN - 2 * (a_BF @ b_NF.T)
-    squared_BN[squared_BN < 1e-14 * norms_BN] = 0
+    squared_BN[squared_BN < 1e-13 * norms_BN] = 0
     return np.sqrt(squared_BN)
 
 

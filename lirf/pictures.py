@@ -24,23 +24,32 @@ INK = (32, 32, 32)
 MARK = (213, 94, 0)  # vermilion of the Okabe-Ito palette: told apart by every kind of eye
 
 
-def grid(images_NCHW: np.ndarray, columns: int, scale: int | None = None) -> Image.Image:
+def grid(
+    images_NCHW: np.ndarray,
+    columns: int,
+    scale: int | None = None,
+    marked: Sequence[bool] | None = None,
+) -> Image.Image:
     """Lay images out in rows of `columns`, in their order; the last row may be short.
 
     `scale` is a whole factor of enlargement, by default the least that makes a tile TILE px.
+    With `marked`, images stand further apart and those that are marked have a frame.
     """
     tiles = enlarge(images_NCHW, scale)
     if columns < 1:
         raise ValueError(f"columns = {columns}: a grid needs at least one column")
-    height, width = tiles.shape[1:3]
-    count = math.ceil(len(tiles) / columns)
-    canvas = np.full(
-        (count * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), BACKGROUND, np.uint8
-    )
-    for i, tile in enumerate(tiles):
-        row, column = divmod(i, columns)
-        top, left = GAP + row * (height + GAP), GAP + column * (width + GAP)
-        canvas[top : top + height, left : left + width] = tile
+    gap = GAP if marked is None else 3 * GAP
+    framed = np.array(tiles.shape[1:3]) + 2 * GAP
+    steps = framed - 2 * GAP + gap
+    count = np.array([math.ceil(len(tiles) / columns), columns])
+    height, width = (count - 1) * steps + framed
+    canvas = np.full((height, width, 3), BACKGROUND, np.uint8)
+    for i, (tile, mark) in enumerate(zip(tiles, marked or [False] * len(tiles), strict=True)):
+        top, left = np.array(divmod(i, columns)) * steps
+        place = canvas[top : top + framed[0], left : left + framed[1]]
+        if mark:
+            place[:] = MARK
+        place[GAP:-GAP, GAP:-GAP] = tile
     return Image.fromarray(canvas)
 
 
@@ -85,27 +94,19 @@ def neighbours(
             samples_RCHW, nearest_RKCHW, notes, marked, strict=True
         )
     ]
-    return stack(rows, gap=0)
+    return stack(rows, gap=GAP)
 
 
 def _neighbour_row(
     sample_CHW: np.ndarray, nearest_KCHW: np.ndarray, note: str, mark: bool, scale: int | None
 ) -> Image.Image:
     """Draw one row of `neighbours`."""
-    left = grid(sample_CHW[None], 1, scale)
-    right = grid(nearest_KCHW, len(nearest_KCHW), scale)
-    colour = MARK if mark else INK
-    text = _text(note, colour, size=13)
-    row = _blank(left.width + MARGIN + right.width + MARGIN + text.width, left.height + GAP)
-    row.paste(left, (0, 0))
-    row.paste(right, (left.width + MARGIN, 0))
-    row.paste(text, (left.width + MARGIN + right.width + MARGIN, (left.height - text.height) // 2))
-    if mark:
-        draw = ImageDraw.Draw(row)
-        tile = left.width - 1
-        for x in (0, left.width + MARGIN):
-            draw.rectangle((x, 0, x + tile, left.height - 1), outline=MARK, width=GAP)
-    return row
+    left = grid(sample_CHW[None], 1, scale, [mark])
+    first_only = [mark, *[False] * (len(nearest_KCHW) - 1)]
+    right = grid(nearest_KCHW, len(nearest_KCHW), scale, first_only)
+    text = _text(note, MARK if mark else INK, size=13)
+    blank = _blank(text.width, (left.height - text.height) // 2)
+    return beside([left, right, stack([blank, text], gap=0)], gap=MARGIN)
 
 
 def captioned(image: Image.Image, *lines: str, size: int = 14) -> Image.Image:

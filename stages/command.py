@@ -27,9 +27,7 @@ def run(stage: Callable[..., None]) -> None:
     hints = typing.get_type_hints(stage)
     names = [name for name in inspect.signature(stage).parameters if name != "params"]
     summary = (inspect.getdoc(stage) or "").partition("\n")[0]
-    parser = argparse.ArgumentParser(
-        prog=f"python -m stages.{stage.__name__}", description=summary
-    )
+    parser = argparse.ArgumentParser(prog=f"python -m stages.{stage.__name__}", description=summary)
     for name in names:
         parser.add_argument(f"--{name}", required=True)
     values = vars(parser.parse_args())

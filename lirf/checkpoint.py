@@ -1,0 +1,134 @@
+"""The state of training on disk: one folder format for checkpoints, warm starts and results.
+
+    network.safetensors    weights
+    ema.safetensors        their moving average
+    optimizer.safetensors  AdamW's moments, `<weight>.exp_avg` and `<weight>.exp_avg_sq`
+    state.json             format, step, network, prediction, space, generator, checksums
+
+Nothing is unpickled, and the same state gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from lirf import files, flow, training
+from lirf.network import build
+from lirf.space import Space
+from lirf.training import State
+
+FORMAT = 1
+NETWORK, EMA, OPTIMIZER = "network.safetensors", "ema.safetensors", "optimizer.safetensors"
+STATE = "state.json"
+
+
+def save(state: State, folder: Path) -> None:
+    """Write `state` to a new folder.
+
+    Raises:
+        ValueError: a weight is not finite, so that the state is worth nothing; names the step.
+    """
+    for name, weight in state.network.named_parameters():
+        if not bool(weight.isfinite().all()):
+            raise ValueError(
+                f"step {state.step}: the weights {name} are not finite; lower train.learning_rate"
+                " or set train.clip_norm"
+            )
+    folder.mkdir()
+    # `save_file` would make files that only their owner can read.
+    (folder / NETWORK).write_bytes(to_bytes(state.network.state_dict()))
+    (folder / EMA).write_bytes(to_bytes(state.ema.state_dict()))
+    (folder / OPTIMIZER).write_bytes(to_bytes(state.moments))
+    document = {
+        "format": FORMAT,
+        "step": state.step,
+        "network": state.config,
+        "prediction": state.prediction,
+        "space": state.space.to_json(),
+        "generator": base64.b64encode(state.generator.get_state().numpy().tobytes()).decode(),
+        "files": files.checksums(folder),
+    }
+    files.write_json(folder / STATE, document)
+
+
+def load(folder: Path, device: torch.device) -> State:
+    """Read what `save` wrote, to `device`.
+
+    Raises:
+        ValueError: names the file that is missing, damaged or of another version.
+    """
+    document = read_document(folder)
+    state = training.assemble(
+        document["network"], document["prediction"], document["space"], device
+    )
+    _fill(state.network.state_dict(), folder / NETWORK, document)
+    _fill(state.ema.state_dict(), folder / EMA, document)
+    _fill(state.moments, folder / OPTIMIZER, document)
+    state.generator.set_state(document["generator"])
+    state.step = document["step"]
+    return state
+
+
+def load_ema(folder: Path, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
+    """Read the averaged network alone, in evaluation mode, and the document beside it.
+
+    Raises:
+        ValueError: names the file that is missing, damaged or of another version.
+    """
+    document = read_document(folder)
+    network = build(document["network"], document["space"].shape)
+    _fill(network.state_dict(), folder / EMA, document)
+    return network.to(device).eval().requires_grad_(False), document
+
+
+def load_field(folder: Path, device: torch.device) -> tuple[flow.Field, Space]:
+    """Read the velocity field of the averaged weights, and the space of its latents.
+
+    Raises:
+        ValueError: names the file that is missing, damaged or of another version.
+    """
+    network, document = load_ema(folder, device)
+    return training.network_field(network, document["prediction"]), document["space"]
+
+
+def read_document(folder: Path) -> dict[str, Any]:
+    """Read `state.json`: plain values, but `space` a Space and `generator` a byte tensor.
+
+    Raises:
+        ValueError: it is missing, damaged or of another version.
+    """
+    path = folder / STATE
+    document = files.read_versioned(path, FORMAT)
+    try:
+        document["space"] = Space.from_json(document["space"])
+        state = bytearray(base64.b64decode(document["generator"]))
+        document["generator"] = torch.frombuffer(state, dtype=torch.uint8)
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path}: damaged; {files.REMEDY}") from None
+    return document
+
+
+def _fill(tensors: dict[str, Tensor], path: Path, document: dict[str, Any]) -> None:
+    """Copy the tensors of a file into `tensors`, in place, after checking it."""
+    files.verify(path.parent, {path.name: document["files"].get(path.name)})
+    try:
+        stored = load_file(path)
+    except SafetensorError:
+        raise ValueError(f"{path}: damaged; {files.REMEDY}") from None
+    if {name: tensor.shape for name, tensor in stored.items()} != {
+        name: tensor.shape for name, tensor in tensors.items()
+    }:
+        raise ValueError(
+            f"{path}: not the tensors of the network in {STATE}; rerun `dvc repro` to write it anew"
+        )
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            tensor.copy_(stored[name])

@@ -1,0 +1,27 @@
+"""Where to compute."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+import torch
+
+
+def choose(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """Return the device called `name`; "auto" is the GPU where there is one.
+
+    On a GPU it also tells torch, for the whole process, to prefer algorithms that give the same
+    bytes on every run; where torch has none it warns. On a CPU they all do.
+
+    Raises:
+        ValueError: "cuda" on a machine without a usable GPU.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device = cuda: no usable GPU on this machine; set device: auto or cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cuda.enable_mem_efficient_sdp(False)  # its backward adds in no fixed order
+    return torch.device("cuda")

@@ -1,0 +1,182 @@
+"""Training of the velocity field: its full state, and the loop.
+
+The state carries all that the next step depends on (weights, their moving average, optimiser
+moments, random generator, step count). Hence k steps, saved, loaded and k more, are 2k steps bit
+for bit, and a loop whose rounds admit nothing ends with the weights of its baseline.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from lirf import flow, params
+from lirf.network import build
+from lirf.space import Space
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+CHECK_EVERY = 25  # steps between looks at the losses; a look waits for the device
+
+
+@dataclass
+class State:
+    """All that the next step depends on but the bank and `params.Train`.
+
+    Attributes:
+        network: the network in training.
+        ema: the moving average of its weights, which samples are drawn from.
+        moments: AdamW's, `<weight>.exp_avg` and `<weight>.exp_avg_sq`, zero at the start.
+        generator: on the CPU, of batches, noise and times.
+        step: optimiser steps taken so far, over all rounds.
+        space: of the latents.
+        config: of the network, plain JSON (`network.build`).
+        prediction: what the network's output means.
+    """
+
+    network: nn.Module
+    ema: nn.Module
+    moments: dict[str, Tensor]
+    generator: torch.Generator
+    step: int
+    space: Space
+    config: dict[str, Any]
+    prediction: flow.Prediction
+
+
+def initial(config: params.Initialize, space: Space, device: torch.device) -> State:
+    """Return the untrained state, the same on every device for the same seed.
+
+    Raises:
+        ValueError: the network does not fit the latents; names `initialize.network.<key>`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        state = assemble(config.network.model_dump(), config.prediction, space, device)
+    state.generator.manual_seed(config.seed)
+    return state
+
+
+def assemble(
+    config: dict[str, Any], prediction: flow.Prediction, space: Space, device: torch.device
+) -> State:
+    """Return a state at step 0, with weights from torch's global generator."""
+    network, ema = build(config, space.shape), build(config, space.shape)
+    ema.load_state_dict(network.state_dict())
+    network.to(device).train()
+    ema.to(device).eval().requires_grad_(False)
+    moments = {
+        f"{name}.{moment}": torch.zeros_like(weight, requires_grad=False)
+        for name, weight in network.named_parameters()
+        for moment in MOMENTS
+    }
+    return State(network, ema, moments, torch.Generator(), 0, space, config, prediction)
+
+
+def train(
+    state: State, latents_NCHW: Tensor, config: params.Train, steps: int
+) -> Iterator[tuple[int, float]]:
+    """Take `steps` steps on the rows of `latents_NCHW`, and yield (step, loss) of each in turn.
+
+    `latents_NCHW` lie on the network's device. Losses come in groups of `CHECK_EVERY`: `state` and
+    the yielded step agree when the iterator ends, not before. Rows, noise and times are drawn on
+    the CPU, so that they are the same whatever the device: a batch is small beside its step.
+    The moving average is ema <- decay ema + (1-decay) weights at every step, without a ramp,
+    since it too is carried over from round to round.
+
+    Raises:
+        ValueError: a loss is not finite; names the step. `state` is of no use then.
+    """
+    assert tuple(latents_NCHW.shape[1:]) == state.space.shape, "latents have the space's shape"
+    update = _updater(state, config)
+    end = state.step + steps
+    while state.step < end:
+        first, count = state.step + 1, min(CHECK_EVERY, end - state.step)
+        losses_S = [_descend(state, latents_NCHW, config, update) for _ in range(count)]
+        losses = torch.stack(losses_S).tolist()
+        for step, loss in enumerate(losses, start=first):
+            if not math.isfinite(loss):
+                raise ValueError(
+                    f"step {step}: the loss is {loss}; lower train.learning_rate or set"
+                    " train.clip_norm"
+                )
+        yield from enumerate(losses, start=first)
+
+
+def ema_field(state: State) -> flow.Field:
+    """Return the velocity field (x_BCHW, t_B) -> v_BCHW of the averaged weights."""
+    return network_field(state.ema, state.prediction)
+
+
+def network_field(network: nn.Module, prediction: flow.Prediction) -> flow.Field:
+    """Return the velocity field (x_BCHW, t_B) -> v_BCHW of `network`, without gradients."""
+
+    @torch.no_grad()
+    def field(x_BCHW: Tensor, t_B: Tensor) -> Tensor:
+        return flow.as_velocity(network(x_BCHW, t_B), x_BCHW, t_B, prediction)
+
+    return field
+
+
+def _descend(
+    state: State, latents_NCHW: Tensor, config: params.Train, update: Callable[[], None]
+) -> Tensor:
+    """Take one step and return its loss, still on the device."""
+    device = latents_NCHW.device
+    rows_B = torch.randint(len(latents_NCHW), (config.batch,), generator=state.generator)
+    noise_BCHW = torch.randn(config.batch, *latents_NCHW.shape[1:], generator=state.generator)
+    t_B = flow.draw_times(config.batch, config.times, state.generator)
+    x1_BCHW, x0_BCHW = latents_NCHW[rows_B.to(device)], noise_BCHW.to(device)
+    loss = flow.loss(state.network, x0_BCHW, x1_BCHW, t_B.to(device), state.prediction)
+    loss.backward()
+    update()
+    state.step += 1
+    return loss.detach()
+
+
+def _updater(state: State, config: params.Train) -> Callable[[], None]:
+    """Return what turns the gradients into new weights, moments and averages, and drops them.
+
+    AdamW is called as a function: to construct a `torch.optim.Optimizer` imports torch's compiler,
+    which takes longer than a short run's first hundred steps.
+    """
+    names = [name for name, _ in state.network.named_parameters()]
+    weights: list[Tensor] = list(state.network.parameters())
+    averages: list[Tensor] = list(state.ema.parameters())
+    first, second = ([state.moments[f"{name}.{moment}"] for name in names] for moment in MOMENTS)
+    counts = [torch.full((), float(state.step), device=weight.device) for weight in weights]
+    average = get_ema_multi_avg_fn(config.ema_decay)
+
+    @torch.no_grad()
+    def update() -> None:
+        if config.clip_norm is not None:
+            nn.utils.clip_grad_norm_(weights, config.clip_norm, foreach=True)
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        assert len(gradients) == len(weights), "the loss reaches every weight"
+        adamw(
+            weights,
+            gradients,
+            first,
+            second,
+            [],
+            counts,
+            fused=True,
+            amsgrad=False,
+            beta1=config.betas[0],
+            beta2=config.betas[1],
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            eps=1e-8,
+            maximize=False,
+        )
+        average(averages, weights, None)
+        for weight in weights:
+            weight.grad = None
+
+    return update

@@ -1,0 +1,21 @@
+"""Make the untrained network, so that the first round starts like every other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lirf import checkpoint, device, store, training
+from lirf.params import Params
+from stages import command
+from stages.command import Out
+
+
+def initialize(params: Params, bank: Path, weights: Out) -> None:
+    """Write the untrained weights for the latents of `bank`."""
+    space = store.read_bank(bank).space
+    state = training.initial(params.initialize, space, device.choose("cpu"))
+    checkpoint.save(state, weights)
+
+
+if __name__ == "__main__":
+    command.run(initialize)

@@ -1,0 +1,188 @@
+"""The loop learns, and nothing but its state decides what comes next."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+from lirf import checkpoint, flow, params, training
+from lirf.space import Space
+
+CPU = torch.device("cpu")
+POINTS = Space("points", (2, 1, 1), (0.0, 0.0), (1.0, 1.0))
+TRAIN = params.Train(
+    batch=16,
+    learning_rate=3e-3,
+    betas=(0.9, 0.999),
+    weight_decay=0.0,
+    clip_norm=1.0,
+    ema_decay=0.98,
+    times="uniform",
+    checkpoint_every=10,
+)
+PERCEPTRON = params.MLP(kind="mlp", width=48, depth=2)
+TRANSFORMER = params.Transformer(kind="transformer", patch=1, width=16, depth=1, heads=2)
+
+
+def start(
+    network: params.MLP | params.Transformer = PERCEPTRON,
+    prediction: flow.Prediction = "velocity",
+    seed: int = 0,
+) -> training.State:
+    config = params.Initialize(seed=seed, prediction=prediction, network=network)
+    return training.initial(config, POINTS, CPU)
+
+
+def points(count: int = 8) -> torch.Tensor:
+    angle = torch.arange(count) * (2 * torch.pi / count)
+    return 2 * torch.stack([angle.cos(), angle.sin()], dim=1).view(count, 2, 1, 1)
+
+
+def run(state: training.State, steps: int, config: params.Train = TRAIN) -> list[float]:
+    return [loss for _, loss in training.train(state, points(), config, steps)]
+
+
+def bits(state: training.State) -> dict[str, torch.Tensor]:
+    """Return everything that the next step depends on."""
+    tensors = {f"network.{k}": v for k, v in state.network.state_dict().items()}
+    tensors |= {f"ema.{k}": v for k, v in state.ema.state_dict().items()}
+    tensors |= state.moments
+    tensors |= {"generator": state.generator.get_state(), "step": torch.tensor(state.step)}
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def assert_same(one: training.State, other: training.State) -> None:
+    mine, theirs = bits(one), bits(other)
+    assert mine.keys() == theirs.keys()
+    assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
+
+
+@pytest.mark.parametrize("prediction", ["velocity", "data"])
+def test_it_overfits_eight_points(prediction: flow.Prediction):
+    state = start(prediction=prediction)
+    run(state, 600)
+    anchors = points()
+    generator = torch.Generator().manual_seed(1)
+    x1 = anchors[torch.randint(8, (2000,), generator=generator)]
+    x0 = torch.randn(x1.shape, generator=generator)
+    t = 0.9 * torch.rand(2000, generator=generator)
+
+    def loss(field: flow.Field) -> float:
+        return flow.loss(field, x0, x1, t, "velocity").item()
+
+    learned, least = (
+        loss(training.ema_field(state)),
+        loss(lambda x, t: flow.closed_form(x, t, anchors)),
+    )
+    still = loss(lambda x, _: torch.zeros_like(x))
+    assert learned - least < 0.3 * (still - least)
+
+
+@pytest.mark.parametrize("network", [PERCEPTRON, TRANSFORMER])
+@pytest.mark.parametrize("steps", [7, 30])  # below and above the steps between looks
+def test_k_steps_saved_loaded_and_k_more_are_2k_steps(tmp_path: Path, network, steps: int):
+    whole, halves = start(network), start(network)
+    losses = run(whole, 2 * steps)
+    first = run(halves, steps)
+    checkpoint.save(halves, tmp_path / "half")
+    loaded = checkpoint.load(tmp_path / "half", CPU)
+    assert_same(halves, loaded)
+    assert first + run(loaded, steps) == losses
+    assert_same(whole, loaded)
+
+
+@pytest.mark.parametrize("clip", [0.5, None])
+def test_a_step_is_that_of_torch_s_adamw(clip: float | None):
+    config = TRAIN.model_copy(update={"weight_decay": 0.1, "clip_norm": clip})
+    state = start()
+    network = copy.deepcopy(state.network)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.1)
+    generator = torch.Generator()
+    generator.set_state(state.generator.get_state())
+    list(training.train(state, points(), config, 20))
+    for _ in range(20):
+        x1 = points()[torch.randint(8, (16,), generator=generator)]
+        x0 = torch.randn(x1.shape, generator=generator)
+        t = torch.rand(16, generator=generator)
+        optimizer.zero_grad()
+        flow.loss(network, x0, x1, t, "velocity").backward()
+        if clip is not None:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
+        optimizer.step()
+    for name, weight in network.named_parameters():
+        torch.testing.assert_close(
+            bits(state)[f"network.{name}"], weight.detach(), atol=1e-4, rtol=0
+        )
+
+
+def test_another_learning_rate_does_not_stick():
+    one, other = start(), start()
+    run(one, 5)
+    run(other, 5)
+    run(one, 5, TRAIN.model_copy(update={"learning_rate": 1e-2}))
+    run(other, 5, TRAIN.model_copy(update={"learning_rate": 1e-2}))
+    assert_same(one, other)
+    run(one, 5)
+    run(other, 5, TRAIN.model_copy(update={"learning_rate": 1e-4}))
+    assert not torch.equal(bits(one)["network.output.weight"], bits(other)["network.output.weight"])
+
+
+def test_the_start_depends_on_the_seed_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    one = start(seed=3)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(6)
+    assert_same(one, start(seed=3))
+    assert not torch.equal(bits(one)["network.embed.weight"], bits(start())["network.embed.weight"])
+
+
+def test_steps_are_counted_over_all_calls():
+    state = start()
+    assert [step for step, _ in training.train(state, points(), TRAIN, 30)] == [*range(1, 31)]
+    assert [step for step, _ in training.train(state, points(), TRAIN, 2)] == [31, 32]
+    assert state.step == 32
+
+
+def test_the_average_is_that_of_the_weights_of_every_step():
+    state = start()
+    expected = copy.deepcopy(state.network.state_dict())
+    for _ in range(12):
+        run(state, 1)
+        for name, weight in state.network.state_dict().items():
+            expected[name].lerp_(weight, 1 - TRAIN.ema_decay)
+    for name, average in state.ema.state_dict().items():
+        torch.testing.assert_close(average, expected[name])
+    assert not torch.equal(expected["embed.weight"], state.network.state_dict()["embed.weight"])
+
+
+def test_clipping_bounds_what_a_spike_does():
+    far = points() * 1e4
+    calm, wild = start(), start()
+    for state, clip in ((calm, 1e-3), (wild, None)):
+        list(training.train(state, far, TRAIN.model_copy(update={"clip_norm": clip}), 1))
+    moment = "output.bias.exp_avg"
+    assert bits(calm)[moment].norm() < 1e-3 < bits(wild)[moment].norm()
+
+
+def test_a_loss_that_is_not_finite_stops_at_its_very_step(tmp_path: Path):
+    state = start()
+    run(state, 3)
+    checkpoint.save(state, tmp_path / "good")
+    latents = points()
+    latents[5, 0] = float("nan")
+    replay = torch.Generator()
+    replay.set_state(state.generator.get_state())
+    config = TRAIN.model_copy(update={"batch": 1})
+    guilty = 4
+    while torch.randint(8, (1,), generator=replay).item() != 5:
+        torch.randn(1, 2, 1, 1, generator=replay)
+        torch.rand(1, generator=replay)
+        guilty += 1
+    with pytest.raises(ValueError, match=rf"^step {guilty}: the loss is nan; lower train\.learn"):
+        list(training.train(state, latents, config, 200))
+    with pytest.raises(ValueError, match=r"the weights .* are not finite"):
+        checkpoint.save(state, tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()
+    assert run(checkpoint.load(tmp_path / "good", CPU), 3)

@@ -1,0 +1,114 @@
+"""The stage `encode`: bank r00."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lirf import autoencoder as ae
+from lirf import params, store
+from lirf.params import Params
+from stages.command import Out
+from stages.encode import encode
+
+SIDE = 8
+
+
+def numbers(batch: int = 4) -> Params:
+    whole = params.load(Path(__file__).parents[2] / "params.yaml")
+    small = {"widths": (4, 8), "latent_channels": 2}
+    return whole.model_copy(
+        update={
+            "device": "cpu",
+            "autoencoder": whole.autoencoder.model_copy(update=small),
+            "encode": whole.encode.model_copy(update={"batch": batch}),
+        }
+    )
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "autoencoder"
+    ae.save(ae.build(numbers().autoencoder, 1, SIDE), folder)
+    return folder
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Three training images, each followed by its mirror image, and two held-out ones."""
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 1, SIDE, SIDE), dtype=np.uint8)
+    rows = []
+    for i in range(3):
+        facts = {"id": f"train-{i:05d}", "split": "train", "source": f"{i}.png", "flip": False}
+        rows += [facts, {**facts, "id": facts["id"] + "-flip", "flip": True}]
+    for i in range(2):
+        name = f"heldout/{i}.png"
+        rows.append({"id": f"heldout-{i:05d}", "split": "heldout", "source": name, "flip": False})
+    train = np.stack([pixels[:3], pixels[:3, :, :, ::-1]], axis=1).reshape(6, 1, SIDE, SIDE)
+    folder = tmp_path / "images"
+    store.write_part(folder, np.concatenate([train, pixels[3:]]), pa.Table.from_pylist(rows), {})
+    return folder
+
+
+def test_the_bank_holds_every_training_row(tmp_path: Path, images: Path, model: Path) -> None:
+    encode(numbers(), images, model, Out(tmp_path / "bank"))
+    bank = store.read_bank(tmp_path / "bank")
+    rows = bank.rows.to_pylist()
+    assert bank.rows.schema == store.BANK_SCHEMA
+    assert [(row["id"], row["source"], row["flip"]) for row in rows] == [
+        (f"train-{i:05d}{suffix}", f"{i}.png", bool(suffix))
+        for i in range(3)
+        for suffix in ("", "-flip")
+    ]
+    assert {(row["round"], row["kind"], row["lambda"]) for row in rows} == {("r00", "real", None)}
+    assert bank.latents.shape == (6, 2, 4, 4)
+    assert bank.latents.dtype == np.float32
+
+
+def test_latents_are_scaled_and_decode_where_they_came_from(
+    tmp_path: Path, images: Path, model: Path
+) -> None:
+    encode(numbers(), images, model, Out(tmp_path / "bank"))
+    bank = store.read_bank(tmp_path / "bank")
+    np.testing.assert_allclose(bank.latents.mean(axis=(0, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(bank.latents.std(axis=(0, 2, 3)), 1, atol=1e-5)
+    cpu = torch.device("cpu")
+    loaded = ae.load(model, cpu)
+    assert bank.space.autoencoder == loaded.fingerprint
+    raw = ae.encode(loaded, store.read_part(images).array[:6], 6, cpu)
+    np.testing.assert_allclose(bank.space.unscale(bank.latents), raw, atol=1e-5)
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, images: Path, model: Path) -> None:
+    for name in ("a", "b"):
+        encode(numbers(), images, model, Out(tmp_path / name))
+    files = [path for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        other = tmp_path / "b" / path.relative_to(tmp_path / "a")
+        assert path.read_bytes() == other.read_bytes(), path
+
+
+def test_a_latent_that_is_not_finite_names_its_image(
+    tmp_path: Path, images: Path, model: Path
+) -> None:
+    weights = load_file(model / ae.WEIGHTS)
+    weights["encoder.conv_in.bias"][0] = float("nan")
+    save_file(weights, model / ae.WEIGHTS)
+    loaded = ae.AutoencoderKL.from_pretrained(model, local_files_only=True)
+    folder = tmp_path / "broken"
+    ae.save(loaded, folder)
+    with pytest.raises(ValueError, match=r"^the latent of train-00000 is not finite"):
+        encode(numbers(), images, folder, Out(tmp_path / "bank"))
+    assert not (tmp_path / "bank").exists()
+
+
+def test_a_changed_autoencoder_is_refused(tmp_path: Path, images: Path, model: Path) -> None:
+    (model / ae.CONFIG).write_text((model / ae.CONFIG).read_text() + "\n")
+    with pytest.raises(ValueError, match=r"fingerprint"):
+        encode(numbers(), images, model, Out(tmp_path / "bank"))

@@ -1,0 +1,185 @@
+"""Evaluation of a tiny model: what is measured, against what, and that it is said."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from lirf import autoencoder as autoencoding
+from lirf import params as settings
+from lirf import pictures, store
+from lirf.params import Params
+from stages.command import Out
+from stages.encode import encode
+from stages.evaluate import evaluate
+from stages.initialize import initialize
+
+ROOT = Path(__file__).parents[2]
+SIDE, TRAIN, HELDOUT, SAMPLES = 8, 12, 20, 110
+
+
+def tiny(**evaluate_with: object) -> Params:
+    """Return the project's own params, made small."""
+    params = settings.load(ROOT / "params.yaml")
+    changes = {
+        "device": "cpu",
+        "autoencoder": {"widths": (4, 4), "latent_channels": 2},
+        "initialize": {
+            "network": settings.Transformer(kind="transformer", patch=2, width=8, depth=1, heads=1),
+        },
+        "sample": {"solver": "euler", "steps": 2, "batch": 50},
+        "evaluate": {"samples": SAMPLES, "neighbours": 3, "features": "pixels", **evaluate_with},
+    }
+    return params.model_copy(
+        update={
+            name: value
+            if isinstance(value, str)
+            else getattr(params, name).model_copy(update=value)
+            for name, value in changes.items()
+        }
+    )
+
+
+def write_images(folder: Path, heldout: int, flip: bool, separate: bool = False) -> None:
+    """Write an images part of noise as `prepare` would; `separate`: mirror images are originals."""
+    generator = np.random.default_rng(0)
+    train = generator.integers(0, 256, (TRAIN, 1, SIDE, SIDE), np.uint8)
+    rest = generator.integers(0, 256, (heldout, 1, SIDE, SIDE), np.uint8)
+    rows = [{"id": f"train-{i:05d}", "split": "train", "flip": False} for i in range(TRAIN)]
+    array = list(train)
+    if flip:
+        array = [version for image in train for version in (image, image[..., ::-1])]
+        flips = (False, False) if separate else (False, True)
+        rows = [{**row, "flip": mirrored} for row in rows for mirrored in flips]
+    rows += [{"id": f"heldout-{i:05d}", "split": "heldout", "flip": False} for i in range(heldout)]
+    rows = [{**row, "source": f"{i}.png"} for i, row in enumerate(rows)]
+    store.write_part(
+        folder, np.stack([*array, *rest]), pa.Table.from_pylist(rows), {"resolution": SIDE}
+    )
+
+
+def make_inputs(folder: Path, heldout: int = HELDOUT, **mirrored: bool) -> dict[str, Path]:
+    """Return images, an untrained autoencoder and untrained weights, as the stages write them."""
+    params = tiny()
+    paths = {name: folder / name for name in ("images", "autoencoder", "weights")}
+    write_images(paths["images"], heldout, **{"flip": False, **mirrored})
+    paths["autoencoder"].mkdir()
+    autoencoding.save(autoencoding.build(params.autoencoder, 1, SIDE), paths["autoencoder"])
+    encode(params, paths["images"], paths["autoencoder"], Out(folder / "bank"))
+    initialize(params, folder / "bank", Out(paths["weights"]))
+    return paths
+
+
+def run(params: Params, inputs: dict[str, Path], folder: Path, name: str = "r01"):
+    folder.mkdir()
+    out = {key: Out(folder / f".{key}.partial") for key in ("metrics", "grid", "nearest")}
+    evaluate(params, run=name, **inputs, **out)
+    return json.loads(out["metrics"].read_text()), out
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return make_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def made(inputs, tmp_path_factory):
+    return run(tiny(), inputs, tmp_path_factory.mktemp("made") / "out")
+
+
+def test_every_metric_is_there(made):
+    found = made[0]
+    for name in ("copies", "precision", "recall", "coverage"):
+        assert 0 <= found[name] <= 1
+    assert found["density"] >= 0
+    assert 1 <= found["vendi"] <= SAMPLES
+
+
+def test_the_protocol_is_in_the_row(made, inputs):
+    fingerprint = json.loads((inputs["autoencoder"] / "fingerprint.json").read_text())
+    expected = {
+        "n_fake": SAMPLES, "n_train": TRAIN, "n_reference": HELDOUT, "reference": "heldout",
+        "flip": False, "features": "pixels", "feature_hash": None, "neighbours": 3,
+        "resolution": SIDE, "resize": "lanczos", "solver": "euler", "solver_steps": 2,
+        "atol": None, "rtol": None, "seed": 1, "train_steps": 0,
+        "autoencoder": fingerprint["fingerprint"],
+    }  # fmt: skip
+    assert {key: made[0][key] for key in expected} == expected
+
+
+def test_a_frechet_distance_to_few_images_is_refused(made):
+    assert made[0]["frechet"] is None
+    assert f"{HELDOUT} reference images" in made[0]["frechet_reason"]
+
+
+def test_the_same_inputs_give_the_same_bytes(made, inputs, tmp_path):
+    _, again = run(tiny(), inputs, tmp_path / "out")
+    for key, path in made[1].items():
+        assert path.read_bytes() == again[key].read_bytes(), key
+
+
+def test_models_are_compared_on_the_same_noise(made, inputs, tmp_path):
+    found, _ = run(tiny(), inputs, tmp_path / "out", name="baseline")
+    assert found == made[0]
+
+
+def test_another_seed_is_another_sample(made, inputs, tmp_path):
+    found, _ = run(tiny(seed=2), inputs, tmp_path / "out")
+    assert found["seed"] == 2
+    assert found["vendi"] != made[0]["vendi"]
+
+
+def test_latents_as_features_carry_the_autoencoders_hash(made, inputs, tmp_path):
+    found, _ = run(tiny(features="latents"), inputs, tmp_path / "out")
+    assert (found["features"], found["feature_hash"]) == ("latents", made[0]["autoencoder"])
+    assert found["vendi"] != made[0]["vendi"]
+
+
+@pytest.mark.parametrize(("heldout", "reference"), [(0, "train"), (3, "train"), (4, "heldout")])
+def test_without_enough_held_out_images_the_reference_is_stated(
+    tmp_path, capsys, heldout, reference
+):
+    found, _ = run(tiny(), make_inputs(tmp_path, heldout=heldout), tmp_path / "out")
+    assert found["reference"] == reference
+    assert found["n_reference"] == (TRAIN if reference == "train" else heldout)
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == (reference == "train")
+
+
+def test_mirror_images_are_training_images_in_another_version(tmp_path):
+    found, _ = run(tiny(), make_inputs(tmp_path, heldout=0, flip=True), tmp_path / "out")
+    assert found["flip"] is True
+    assert found["n_train"] == TRAIN
+    assert found["n_reference"] == 2 * TRAIN
+
+
+def test_the_nearest_image_is_shown_as_it_is_nearest_mirrored_or_not(tmp_path):
+    # The nearest of 12 images in two versions is the nearest of the 24 versions.
+    left = pictures.MARGIN + (48 + 2 * pictures.GAP) + pictures.MARGIN + pictures.GAP
+    columns = []
+    for separate in (False, True):
+        folder = tmp_path / str(separate)
+        folder.mkdir()
+        inputs = make_inputs(folder, flip=True, separate=separate)
+        found, out = run(tiny(), inputs, folder / "out")
+        assert found["copies"] == 0, "a frame would disturb"
+        assert found["n_train"] == TRAIN * (1 + separate)
+        with Image.open(out["nearest"]) as image:
+            columns.append(np.asarray(image)[100:, left : left + 48])  # below the caption
+    np.testing.assert_array_equal(*columns)
+
+
+@pytest.mark.parametrize("key", ["grid", "nearest"])
+def test_pictures_are_pngs_with_something_in_them(made, key):
+    with Image.open(made[1][key]) as image:
+        assert image.format == "PNG"
+        assert image.width > 6 * 48
+        assert len(np.unique(np.asarray(image))) > 50
+
+
+def test_too_few_samples_for_the_neighbours_are_refused(inputs, tmp_path):
+    with pytest.raises(ValueError, match=r"evaluate\.samples = 3"):
+        run(tiny(samples=3), inputs, tmp_path / "out")

@@ -1,0 +1,45 @@
+"""The untrained network fits its bank and does not depend on anything else."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from lirf import checkpoint, params, store
+from lirf.space import Space
+from stages.command import Out
+from stages.initialize import initialize
+
+NUMBERS = params.load(Path(__file__).parents[2] / "params.yaml")
+SPACE = Space("f00d", (2, 4, 4), (0.0, 1.0), (1.0, 2.0))
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Path:
+    latents = np.random.default_rng(0).standard_normal((6, *SPACE.shape), np.float32)
+    fields = {"id": [f"train-{i}" for i in range(6)], "kind": ["real"] * 6}
+    empty = {name: pa.nulls(6) for name in store.BANK_SCHEMA.names if name not in fields}
+    rows = pa.table({**empty, **fields}).select(store.BANK_SCHEMA.names)
+    store.write_bank(tmp_path / "bank", "r00", latents, rows, SPACE)
+    return tmp_path / "bank"
+
+
+def test_it_writes_an_untrained_state_for_the_bank_s_space(tmp_path: Path, bank: Path):
+    initialize(NUMBERS, bank, Out(tmp_path / "a"))
+    initialize(NUMBERS, bank, Out(tmp_path / "b"))
+    state = checkpoint.load(tmp_path / "a", torch.device("cpu"))
+    assert state.step == 0
+    assert state.space == SPACE
+    assert state.prediction == NUMBERS.initialize.prediction
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_a_patch_that_does_not_fit_is_named(tmp_path: Path, bank: Path):
+    network = params.Transformer(kind="transformer", patch=3, width=16, depth=1, heads=2)
+    section = NUMBERS.initialize.model_copy(update={"network": network})
+    numbers = NUMBERS.model_copy(update={"initialize": section})
+    with pytest.raises(ValueError, match=r"^initialize\.network\.patch = 3: must divide"):
+        initialize(numbers, bank, Out(tmp_path / "a"))

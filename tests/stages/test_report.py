@@ -1,0 +1,135 @@
+"""The report gathers what `params.yaml` lists, and refuses what cannot be compared."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lirf import params as settings
+from lirf import pictures
+from stages.command import Out
+from stages.report import report
+
+ROOT = Path(__file__).parents[2]
+PARAMS = settings.load(ROOT / "params.yaml")
+LOOP = [*PARAMS.rounds, "final"]
+MODELS = [*LOOP, "baseline"]
+PROTOCOL = {
+    "n_fake": 1000, "n_reference": 1697, "n_train": 100, "reference": "heldout", "flip": False,
+    "features": "pixels", "feature_hash": None, "resolution": 8, "resize": "lanczos",
+    "neighbours": 5, "solver": "heun", "solver_steps": 20, "atol": None, "rtol": None, "seed": 1,
+    "autoencoder": "ab" * 32,
+}  # fmt: skip
+
+
+def write(path: Path, document: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document))
+
+
+def make_inputs(folder: Path) -> tuple[Path, Path]:
+    """Make a metrics folder and a plots folder as the other stages leave them."""
+    metrics, plots = folder / "metrics", folder / "plots"
+    write(metrics / "prepare.json", {"train": 100, "mirrored": 90, "heldout": 1697})
+    for i, run in enumerate(MODELS):
+        measured = {
+            "copies": 0.1 * i, "precision": 0.9, "recall": 0.1, "density": 1.1, "coverage": 0.6,
+            "frechet": 1.5, "frechet_reason": None, "vendi": 17.0, "train_steps": 1000,
+        }  # fmt: skip
+        write(metrics / f"{run}.json", {**measured, **PROTOCOL})
+        (plots / run).mkdir(parents=True)
+        first = 1 if run == "baseline" else 1 + 40 * i
+        loss = "".join(f"{step}\t{1 / step}\n" for step in range(first, first + 40))
+        (plots / run / "loss.tsv").write_text(f"step\tloss\n{loss}")
+        for name, count in (("grid", 4), ("nearest", 2)):
+            shade = np.full((count, 1, 8, 8), 40 * i, np.uint8)
+            pictures.save(pictures.grid(shade, 2), plots / run / f"{name}.png")
+    for i, run in enumerate(PARAMS.rounds, start=1):
+        write(
+            metrics / "admission" / f"{run}.json",
+            {"candidates": 1900, "admitted": 100 * i, "too_far": 30, "too_close": 20,
+             "threshold": 4.5},
+        )  # fmt: skip
+    return metrics, plots
+
+
+def make(inputs: tuple[Path, Path], folder: Path) -> dict[str, Out]:
+    folder.mkdir()
+    names = ("rounds", "curves", "losses", "samples", "table")
+    out = {name: Out(folder / f".{name}.partial") for name in names}
+    report(PARAMS, *inputs, **out)
+    return out
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> tuple[Path, Path]:
+    return make_inputs(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Out]:
+    """Return what the report writes from undisturbed inputs."""
+    folder = tmp_path_factory.mktemp("made")
+    return make(make_inputs(folder), folder / "out")
+
+
+def test_rounds_have_a_row_each_and_the_bank_grows_by_what_was_admitted(made):
+    lines = made["rounds"].read_text().splitlines()
+    header, *rows = (line.split("\t") for line in lines)
+    table = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert header[0] == "round"
+    assert list(table) == MODELS
+    # A model's bank is the one it was trained on: r01's admissions are in that of r02.
+    assert {run: row["bank_rows"] for run, row in table.items()} == {
+        "r01": "190", "r02": "290", "r03": "490", "final": "790", "baseline": "190",
+    }  # fmt: skip
+    assert table["r02"]["admitted"] == "200"
+    assert table["final"]["admitted"] == ""
+    assert float(table["baseline"]["copies"]) == pytest.approx(0.4)
+
+
+def test_the_table_starts_with_the_baseline_and_ends_with_the_protocol(made):
+    text = made["table"].read_text()
+    rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    assert rows == ["", "baseline", *LOOP]
+    assert "1000 samples" in text.splitlines()[-1]
+
+
+def test_results_of_dropped_rounds_are_not_read(made, inputs, tmp_path):
+    write(inputs[0] / "r09.json", {"nonsense": True})
+    (inputs[1] / "r09").mkdir()
+    found = make(inputs, tmp_path / "out")
+    for name, path in made.items():
+        assert path.read_bytes() == found[name].read_bytes(), name
+
+
+def test_samples_stand_side_by_side(made):
+    with Image.open(made["samples"]) as image:
+        pixels = np.asarray(image)[..., 0]
+    left, right = np.array_split(pixels, 2, axis=1)
+    middle = pictures.GAP + 20
+    assert left[middle, middle] == 40 * MODELS.index("baseline")
+    assert right[middle, middle] == 40 * MODELS.index("final")
+
+
+@pytest.mark.parametrize("name", ["curves", "losses", "samples"])
+def test_pictures_are_pngs(made, name):
+    with Image.open(made[name]) as image:
+        assert image.format == "PNG"
+
+
+def test_results_of_different_protocols_are_refused(inputs, tmp_path):
+    path = inputs[0] / "r02.json"
+    write(path, {**json.loads(path.read_text()), "n_fake": 999})
+    with pytest.raises(ValueError, match=r"r02\.json: n_fake is 999, but 1000 in final\.json"):
+        make(inputs, tmp_path / "out")
+
+
+@pytest.mark.parametrize("missing", ["metrics/r02.json", "metrics/admission/r03.json",
+                                     "metrics/prepare.json", "plots/r01/loss.tsv"])  # fmt: skip
+def test_a_missing_result_is_named(inputs, tmp_path, missing):
+    (tmp_path / missing).unlink()
+    with pytest.raises(ValueError, match=Path(missing).name):
+        make(inputs, tmp_path / "out")

@@ -1,0 +1,86 @@
+"""A round's candidates: how many, from which seeds, in which space."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from lirf import checkpoint, params, sampler, store, training
+from lirf.space import Space
+from stages.command import Out
+from stages.sample import sample
+
+CPU = torch.device("cpu")
+SPACE = Space("f00d", (2, 2, 2), (0.0, 1.0), (1.0, 2.0))
+LOADED = params.load(Path(__file__).parents[2] / "params.yaml")
+
+
+def numbers(ratio: float = 1.5, batch: int = 4) -> params.Params:
+    section = LOADED.sample.model_copy(
+        update={"ratio": ratio, "batch": batch, "solver": "heun", "steps": 3, "seed": 5}
+    )
+    return LOADED.model_copy(update={"device": "cpu", "sample": section})
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    network = params.MLP(kind="mlp", width=16, depth=1)
+    config = params.Initialize(seed=0, prediction="velocity", network=network)
+    state = training.initial(config, SPACE, CPU)
+    for _ in training.train(state, torch.randn(5, *SPACE.shape), LOADED.train, 5):
+        pass
+    checkpoint.save(state, tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+def write_bank(folder: Path, space: Space = SPACE) -> Path:
+    """Write a bank of five real rows and two refined ones."""
+    latents = np.random.default_rng(0).standard_normal((7, *space.shape), np.float32)
+    fields = {"id": [f"row-{i}" for i in range(7)], "kind": ["real"] * 5 + ["refined"] * 2}
+    empty = {name: pa.nulls(7) for name in store.BANK_SCHEMA.names if name not in fields}
+    rows = pa.table({**empty, **fields}).select(store.BANK_SCHEMA.names)
+    store.write_bank(folder, "r00", latents, rows, space)
+    return folder
+
+
+def test_candidates_are_a_multiple_of_the_real_rows_with_ids_and_seeds(
+    tmp_path: Path, weights: Path
+):
+    sample(numbers(), "r01", weights, write_bank(tmp_path / "bank"), Out(tmp_path / "out"))
+    candidates = store.read_latents(tmp_path / "out")
+    assert candidates.latents.shape == (8, *SPACE.shape)  # ceil(1.5 x 5)
+    assert candidates.space == SPACE
+    assert candidates.rows["id"].to_pylist() == [f"r01-{i:05d}" for i in range(8)]
+    assert candidates.rows["seed"].to_pylist() == sampler.seeds(5, "r01", 8)
+
+
+def test_a_candidate_can_be_drawn_again_from_its_seed_alone(tmp_path: Path, weights: Path):
+    bank = write_bank(tmp_path / "bank")
+    sample(numbers(), "r01", weights, bank, Out(tmp_path / "out"))
+    stored = store.read_latents(tmp_path / "out")
+    field, _ = checkpoint.load_field(weights, CPU)
+    seed = stored.rows["seed"][6].as_py()
+    (again,) = sampler.sample(field, [seed], SPACE.shape, numbers().sample, CPU)
+    np.testing.assert_allclose(again[0].numpy(), stored.latents[6], atol=1e-5)
+
+
+def test_rounds_share_no_noise_and_a_larger_ratio_keeps_what_there_was(
+    tmp_path: Path, weights: Path
+):
+    bank = write_bank(tmp_path / "bank")
+    sample(numbers(1.0), "r01", weights, bank, Out(tmp_path / "one"))
+    sample(numbers(3.0, batch=15), "r01", weights, bank, Out(tmp_path / "three"))
+    sample(numbers(1.0), "r02", weights, bank, Out(tmp_path / "other"))
+    one, three, other = (
+        store.read_latents(tmp_path / name).latents for name in ("one", "three", "other")
+    )
+    np.testing.assert_allclose(three[:5], one, atol=1e-5)
+    assert np.abs(one - other).max(axis=(1, 2, 3)).min() > 0.1
+
+
+def test_a_bank_of_another_space_is_refused(tmp_path: Path, weights: Path):
+    bank = write_bank(tmp_path / "bank", Space("f00d", SPACE.shape, (0.0, 0.0), SPACE.std))
+    with pytest.raises(ValueError, match="bank: latents of another space: mean is"):
+        sample(numbers(), "r01", weights, bank, Out(tmp_path / "out"))

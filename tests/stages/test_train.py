@@ -1,0 +1,193 @@
+"""Interrupted, repeated or split, training ends with the same bytes."""
+
+import fcntl
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from lirf import checkpoint, params, store, training
+from lirf.space import Space
+from stages.command import Out
+from stages.train import train
+
+SPACE = Space("f00d", (2, 2, 2), (0.0, 1.0), (1.0, 2.0))
+LOADED = params.load(Path(__file__).parents[2] / "params.yaml")
+
+
+def numbers(steps: int = 40, **change: Any) -> params.Params:
+    """Return small numbers: 40 steps a round, a checkpoint every 15."""
+    small = {"batch": 4, "learning_rate": 1e-2, "checkpoint_every": 15, **change}
+    models = {
+        "r01": params.Model(after="r00", steps=steps),
+        "r02": params.Model(after="r01", steps=steps),
+        "baseline": params.Model(after="r00", steps=2 * steps),
+    }
+    section = LOADED.train.model_copy(update=small)
+    return LOADED.model_copy(update={"device": "cpu", "train": section, "models": models})
+
+
+def write_bank(folder: Path, space: Space = SPACE, seed: int = 0) -> Path:
+    latents = np.random.default_rng(seed).standard_normal((6, *space.shape), np.float32)
+    fields = {"id": [f"train-{i}" for i in range(6)], "kind": ["real"] * 6}
+    empty = {name: pa.nulls(6) for name in store.BANK_SCHEMA.names if name not in fields}
+    rows = pa.table({**empty, **fields}).select(store.BANK_SCHEMA.names)
+    store.write_bank(folder, "r00", latents, rows, space)
+    return folder
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Path:
+    return write_bank(tmp_path / "bank")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    network = params.MLP(kind="mlp", width=16, depth=1)
+    config = params.Initialize(seed=0, prediction="velocity", network=network)
+    state = training.initial(config, SPACE, torch.device("cpu"))
+    checkpoint.save(state, tmp_path / "start")
+    return tmp_path / "start"
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def run(config: params.Params, name: str, bank: Path, start: Path, to: Path) -> dict[str, bytes]:
+    """Train and return the bytes of all outputs by file name."""
+    to.mkdir()
+    train(config, name, bank, start, Out(to / "weights"), Out(to / "loss.tsv"))
+    files = [path for path in to.rglob("*") if path.is_file()]
+    return {path.name: path.read_bytes() for path in files}
+
+
+@contextmanager
+def interrupted_when(condition: Callable[[], bool]) -> Iterator[None]:
+    """Interrupt the process, wherever it is, once `condition` holds."""
+
+    def look(_number: int, _frame: object) -> None:
+        if condition():
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, bank: Path, start: Path):
+    config = numbers(steps=600)
+    scratch = tmp_path / "work" / ".scratch"
+    with interrupted_when(lambda: any(scratch.glob("train-r01/*/step-*"))):
+        run(config, "r01", bank, start, tmp_path / "killed")
+    kept = max(scratch.glob("train-r01/*/step-*"))
+    assert 0 < int(kept.name.removeprefix("step-")) < 600
+    resumed = run(config, "r01", bank, start, tmp_path / "resumed")
+    for path in scratch.rglob("step-*"):
+        assert path.name == "step-000000600"
+    scratch.rename(tmp_path / "aside")
+    assert run(config, "r01", bank, start, tmp_path / "whole") == resumed
+
+
+def test_a_finished_run_whose_outputs_were_lost_is_not_repeated(
+    tmp_path: Path, bank: Path, start: Path, capsys: pytest.CaptureFixture[str]
+):
+    first = run(numbers(), "r01", bank, start, tmp_path / "first")
+    assert '"done": 40, "label": "train r01", "total": 40' in capsys.readouterr().err
+    assert run(numbers(), "r01", bank, start, tmp_path / "second") == first
+    assert '"done": 0, "label": "train r01", "total": 0' in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_other_numbers_inputs_or_run_is_not_used(
+    tmp_path: Path, bank: Path, start: Path, monkeypatch: pytest.MonkeyPatch
+):
+    other_bank = write_bank(tmp_path / "other", seed=1)
+    changes = [
+        (numbers(learning_rate=1e-3), bank),
+        (numbers(steps=20), bank),
+        (numbers(), other_bank),
+    ]
+    for index, (config, data) in enumerate(changes):
+        run(numbers(), "r01", bank, start, tmp_path / f"before{index}")
+        after = run(config, "r01", data, start, tmp_path / f"after{index}")
+        assert len([*Path(".scratch/train-r01").glob("*/step-*")]) == 1
+        (tmp_path / f"fresh{index}").mkdir()
+        monkeypatch.chdir(tmp_path / f"fresh{index}")
+        assert run(config, "r01", data, start, tmp_path / f"clean{index}") == after
+        monkeypatch.chdir(tmp_path / "work")
+
+
+def test_a_damaged_checkpoint_is_dropped(tmp_path: Path, bank: Path, start: Path):
+    first = run(numbers(), "r01", bank, start, tmp_path / "first")
+    (kept,) = Path(".scratch").glob("train-r01/*/step-*")
+    (kept / "ema.safetensors").write_bytes(b"")
+    assert run(numbers(), "r01", bank, start, tmp_path / "second") == first
+
+
+def test_a_loop_that_admits_nothing_is_its_baseline(tmp_path: Path, bank: Path, start: Path):
+    baseline = run(numbers(), "baseline", bank, start, tmp_path / "baseline")
+    run(numbers(), "r01", bank, start, tmp_path / "r01")
+    second = run(numbers(), "r02", bank, tmp_path / "r01" / "weights", tmp_path / "r02")
+    for name in baseline.keys() - {"loss.tsv"}:
+        assert second[name] == baseline[name]
+
+
+def test_the_curve_counts_steps_over_rounds_in_at_most_500_bins(
+    tmp_path: Path, bank: Path, start: Path
+):
+    run(numbers(), "r01", bank, start, tmp_path / "r01")
+    run(numbers(), "r02", bank, tmp_path / "r01" / "weights", tmp_path / "r02")
+    header, *lines = (tmp_path / "r02" / "loss.tsv").read_text().splitlines()
+    assert header == "step\tloss"
+    assert [int(line.split("\t")[0]) for line in lines] == [*range(41, 81)]
+    run(numbers(steps=750), "r01", bank, start, tmp_path / "long")
+    steps = [line.split()[0] for line in (tmp_path / "long" / "loss.tsv").read_text().splitlines()]
+    assert len(steps) == 501
+    assert steps[-1] == "750"
+
+
+def test_a_loss_that_is_not_finite_names_the_run_and_leaves_the_checkpoint(
+    tmp_path: Path, bank: Path, start: Path
+):
+    config = numbers(learning_rate=1e30, clip_norm=None, checkpoint_every=1)
+    with pytest.raises(ValueError, match=r"^r01: step \d+: the (loss|weights)") as error:
+        run(config, "r01", bank, start, tmp_path / "out")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out" / "weights").exists()
+    (kept,) = Path(".scratch").glob("train-r01/*/step-*")
+    checkpoint.load(kept, torch.device("cpu"))
+
+
+def test_latents_of_another_space_are_refused(tmp_path: Path, start: Path):
+    space = Space("beef", SPACE.shape, SPACE.mean, SPACE.std)
+    bank = write_bank(tmp_path / "bank", space)
+    with pytest.raises(ValueError, match=r"bank: latents of another space: autoencoder is beef"):
+        run(numbers(), "r01", bank, start, tmp_path / "out")
+
+
+def test_a_model_without_a_line_is_named(tmp_path: Path, bank: Path, start: Path):
+    with pytest.raises(ValueError, match=r"models\.r09 is missing"):
+        run(numbers(), "r09", bank, start, tmp_path / "out")
+
+
+def test_two_processes_do_not_share_a_scratch(tmp_path: Path, bank: Path, start: Path):
+    folder = Path(".scratch/train-r01")
+    folder.mkdir(parents=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match="another process is at work there"):
+            run(numbers(), "r01", bank, start, tmp_path / "out")
