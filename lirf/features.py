@@ -20,10 +20,9 @@ class Features:
     hash: str | None
     extract: Callable[[np.ndarray], np.ndarray]
 
-    def versions(self, images_NCHW: np.ndarray, flip: bool) -> np.ndarray:
-        """Return [V, N, F]: the images as they are and, with `flip`, their mirror images."""
-        versions = [images_NCHW, mirror(images_NCHW)] if flip else [images_NCHW]
-        return np.stack([self.extract(version_NCHW) for version_NCHW in versions])
+    def versions(self, images_NCHW: np.ndarray) -> np.ndarray:
+        """Return [2, N, F]: the images as they are, and mirrored. A mirrored copy is a copy."""
+        return np.stack([self.extract(images_NCHW), self.extract(mirror(images_NCHW))])
 
 
 def pixels() -> Features:

@@ -171,8 +171,9 @@ def compare(
 ) -> tuple[dict[str, float | str | None], Copies]:
     """Return every measure of `fake_MF` by its name, and the copies among them.
 
-    Copies are sought in `train_VNF`, the rest is measured against `real_NF`. The Vendi score is
-    that of the samples about the mean training image: cosines of raw pixels are all near 1.
+    Copies are sought in `train_VNF`, V versions of the training images, the originals first; the
+    rest is measured against `real_NF`. The Vendi score is that of the samples about the mean
+    training image: cosines of raw pixels are all near 1.
     """
     copied = copies(fake_MF, train_VNF)
     found = fidelity(fake_MF, real_NF, neighbours)
@@ -182,7 +183,7 @@ def compare(
         **asdict(found),
         "frechet": distance.value,
         "frechet_reason": distance.reason,
-        "vendi": vendi(fake_MF - train_VNF.mean(axis=(0, 1))),
+        "vendi": vendi(fake_MF - train_VNF[0].mean(axis=0)),
     }, copied
 
 

@@ -88,7 +88,7 @@ def protocol_line(result: Result) -> str:
     return (
         f"{result['n_fake']} samples (seed {result['seed']}; {solver}) against"
         f" {result['n_reference']} {reference} images, copies against {result['n_train']} training"
-        f" images{' and their mirror images' if result['flip'] else ''}; features:"
+        f" images, mirrored or not{' (as in training)' if result['flip'] else ''}; features:"
         f" {result['features']}{_hash(result['feature_hash'])} at {result['resolution']} px"
         f" ({result['resize']}), K = {result['neighbours']}; Vendi about the mean training image;"
         f" autoencoder{_hash(result['autoencoder'])}."
@@ -103,7 +103,7 @@ def curves(results: Sequence[Result], baseline: Result, path: Path) -> None:
         for axes, column in zip(grid.flat, COLUMNS, strict=True):
             values = [_number(result.get(column.key)) for result in results]
             reference = _number(baseline.get(column.key))
-            axes.plot(range(len(names)), values, "o-", color=LOOP, label="loop")
+            axes.plot(range(len(names)), values, "o-", color=LOOP, label="loop", clip_on=False)
             axes.axhline(reference, color=BASELINE, linestyle="--", label="baseline")
             axes.set_title(column.title, loc="left", fontweight="bold")
             axes.set_title(column.better and f"{column.better} is better", **HINT)

@@ -35,7 +35,6 @@ class Real:
     """The real images, uint8 NCHW: those trained on, and those to compare with."""
 
     train: np.ndarray  # without mirror images
-    flip: bool  # whether mirror images were trained on too
     reference: np.ndarray
     split: str  # of the reference: heldout | train
 
@@ -83,7 +82,7 @@ def evaluate(
     values, copies = measures.compare(
         features.extract(fake_MCHW),
         features.extract(real.reference),
-        features.versions(real.train, real.flip),
+        features.versions(real.train),
         params.evaluate.neighbours,
     )
     document = {
@@ -102,15 +101,14 @@ def _real(part: Part, neighbours: int) -> Real:
     mirrored = np.array(part.rows["flip"].to_pylist(), bool)
     train, heldout = split == "train", split == "heldout"
     original = part.array[train & ~mirrored]
-    flip = bool(mirrored.any())
     if heldout.sum() > neighbours:
-        return Real(original, flip, part.array[heldout], "heldout")
+        return Real(original, part.array[heldout], "heldout")
     print(  # noqa: T201
         f"warning: {heldout.sum()} held-out images, evaluate.neighbours = {neighbours} needs more:"
         " comparing with the training images, which rewards copies",
         file=sys.stderr,
     )
-    return Real(original, flip, part.array[train], "train")
+    return Real(original, part.array[train], "train")
 
 
 def _protocol(
@@ -123,7 +121,7 @@ def _protocol(
         "n_train": len(real.train),
         "n_reference": len(real.reference),
         "reference": real.split,
-        "flip": real.flip,
+        "flip": any(part.rows["flip"].to_pylist()),
         "features": features.name,
         "feature_hash": features.hash,
         "neighbours": params.evaluate.neighbours,

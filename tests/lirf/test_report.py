@@ -48,14 +48,14 @@ def test_protocol_is_one_line_with_all_of_it():
     for part in ("1000 samples", "seed 1", "heun", "20 steps", "1697 held-out", "100 training",
                  "pixels at 8 px", "lanczos", "K = 5", "abababababab"):  # fmt: skip
         assert part in line
-    assert "mirror" not in line
+    assert "as in training" not in line
 
 
 def test_protocol_names_what_is_unusual():
     unusual = {**PROTOCOL, "reference": "train", "flip": True, "features": "latents",
                "feature_hash": "cd" * 32, "solver": "dopri5", "solver_steps": None}  # fmt: skip
     line = report.protocol_line(unusual)
-    for part in ("**training** images", "mirror images", "latents cdcdcdcdcdcd", "adaptive"):
+    for part in ("**training** images", "(as in training)", "latents cdcdcdcdcdcd", "adaptive"):
         assert part in line
 
 
@@ -110,4 +110,4 @@ def test_a_metric_without_values_leaves_its_panel_empty(tmp_path):
     for colour in (report.LOOP, report.BASELINE):
         some, all_ = (drawn((tmp_path / f"{name}.png").read_bytes(), colour)
                       for name in ("some", "all"))  # fmt: skip
-        assert some == pytest.approx(all_ * 7 / 8, rel=0.05)
+        assert 0.8 * all_ < some < 0.95 * all_  # one panel of eight
