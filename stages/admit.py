@@ -44,6 +44,7 @@ def admit(
     summary = {
         "candidates": rows.num_rows,
         "admitted": decided.count(admission.ADMITTED),
+        "bank_after": attributes["bank_rows"] + decided.count(admission.ADMITTED),
         "too_far": decided.count(admission.TOO_FAR),
         "too_close": decided.count(admission.TOO_CLOSE),
         "threshold": threshold,

@@ -56,6 +56,7 @@ def correct(
     schema = pa.schema([store.BANK_SCHEMA.field(name) for name in columns])
     attributes = {
         "lambda": lambda_,
+        "bank_rows": len(bank_ND),
         "spacing": neighbours.spacing(real_ND, group_N[is_real_N]),
     }
     store.write_latents(

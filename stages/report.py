@@ -71,9 +71,9 @@ def _results(
     prepared = files.read_json(metrics / "prepare.json")
     bank_rows = {"r00": prepared["train"] + prepared["mirrored"]}
     admissions = {}
-    for run, round_ in params.rounds.items():
+    for run in params.rounds:
         admissions[run] = files.read_json(metrics / "admission" / f"{run}.json")
-        bank_rows[run] = bank_rows[round_.after] + admissions[run]["admitted"]
+        bank_rows[run] = admissions[run]["bank_after"]
     return {
         run: {
             "round": run,

@@ -36,7 +36,7 @@ def inputs(tmp_path: Path) -> tuple[Path, Path]:
             "novelty": [5.0, 1.0, 6.0, 2.0],
         }
     )
-    attributes = {"lambda": 0.8, "spacing": 6.0}
+    attributes = {"lambda": 0.8, "bank_rows": 50, "spacing": 6.0}
     latents = np.zeros((4, 1, 1, 1), np.float32)
     store.write_latents(tmp_path / "corrected", latents, rows, SPACE, **attributes)
     store.write_table(tmp_path / "anchors", pa.table({"id": ["x", "y"], "displacement": [1.0, 2]}))
@@ -62,6 +62,7 @@ def test_a_row_and_a_reason_for_every_candidate(
     assert json.loads((tmp_path / "metrics").read_text()) == {
         "candidates": 4,
         "admitted": 1,
+        "bank_after": 51,
         "too_far": 2,
         "too_close": 1,
         "threshold": 2.0,

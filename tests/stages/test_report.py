@@ -50,7 +50,7 @@ def make_inputs(folder: Path) -> tuple[Path, Path]:
         write(
             metrics / "admission" / f"{run}.json",
             {"candidates": 1900, "admitted": 100 * i, "too_far": 30, "too_close": 20,
-             "threshold": 4.5},
+             "bank_after": [290, 490, 790][i - 1], "threshold": 4.5},
         )  # fmt: skip
     return metrics, plots
 
