@@ -24,8 +24,6 @@ LEAST_BATCH = 4
 LEAST_GROUP = 4
 """Channels normalised together, at least. One alone would forget its own mean and scale."""
 
-SHIFT = 1 / 8
-"""Share of the side by which training moves images at random: it is unseen images that gain."""
 WARMUP = 0.05
 """Share of the steps over which the learning rate rises."""
 CLIP_NORM = 1.0
@@ -91,9 +89,9 @@ def train(
     """Train `model` in place on uint8 images; yield the losses of each of `config.steps` steps.
 
     Half of a batch are images in random order, the other half a neighbour of each, all moved by
-    up to SHIFT. Reconstruction is the mean absolute error, KL is per latent number, the manifold
-    loss is that of `lirf.manifold`. Adam; the learning rate rises over the first WARMUP of the
-    steps and falls to 0 on half a cosine. fp32.
+    up to `config.shift` of the side. Reconstruction is the mean absolute error, KL is per latent
+    number, the manifold loss is that of `lirf.manifold`. Adam; the learning rate rises over the
+    first WARMUP of the steps and falls to 0 on half a cosine. fp32.
 
     Raises:
         ValueError: too few images for the neighbours, or a loss that is not finite.
@@ -102,7 +100,7 @@ def train(
         raise ValueError(f"autoencoder.batch = {config.batch}: at least {LEAST_BATCH} needed")
     generator = torch.Generator().manual_seed(config.seed)
     x_NCHW = pixels_to_signal(images_NCHW)
-    reach = round(SHIFT * images_NCHW.shape[-1])
+    reach = round(config.shift * images_NCHW.shape[-1])
     neighbours_NK = manifold.neighbours(images_NCHW, config.manifold_neighbours)
     batches = manifold.pairs(neighbours_NK, config.batch // 2, generator)
     _to(model, device).train()

@@ -22,6 +22,7 @@ def choose(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cuda.enable_mem_efficient_sdp(False)  # its backward adds in no fixed order
     return torch.device("cuda")

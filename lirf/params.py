@@ -58,6 +58,7 @@ class Autoencoder(Section):
     kl_weight: NonNegative
     manifold_weight: NonNegative
     manifold_neighbours: Count
+    shift: Annotated[float, Field(ge=0, le=0.5)]
 
 
 class Encode(Section):

@@ -1,0 +1,154 @@
+"""What a person sees of a run in the UI: progress, figures of a round, pictures, the comparison."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.artifacts import (
+    acreate_markdown_artifact,
+    acreate_progress_artifact,
+    acreate_table_artifact,
+    aupdate_progress_artifact,
+)
+
+from pipeline.graph import Stage
+from pipeline.stage import Progress
+
+LARGEST = 4 << 20  # bytes of a picture that still goes into the server's database
+
+
+def key(*words: str) -> str:
+    """Return an artifact's key: lowercase letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")
+
+
+class ProgressBar:
+    """The progress artifact of one stage; made at its first report."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._artifact: UUID | None = None
+        self._label = ""
+
+    async def show(self, progress: Progress) -> None:
+        """Move the bar. A new label, such as a second pass, starts a new bar."""
+        percent = 100.0 * progress.done / max(progress.total, 1)
+        if self._artifact is None or progress.label != self._label:
+            self._label = progress.label
+            made = await acreate_progress_artifact(
+                percent,
+                key=key("progress", self._stage),
+                description=f"{progress.label}: {progress.total} in all",
+            )
+            assert isinstance(made, UUID)
+            self._artifact = made
+        else:
+            await aupdate_progress_artifact(self._artifact, percent)
+
+
+async def show_round(name: str, stages: Iterable[Stage], root: Path) -> None:
+    """Publish a round's figures as a table and its pictures as one page."""
+    stages = list(stages)
+    rows = [row for stage in stages for row in figures(stage, root)]
+    if rows:
+        await acreate_table_artifact(
+            rows, key=key(name, "figures"), description=f"The figures of {name}"
+        )
+    pages = [picture(root / path) for stage in stages for path in stage.plots if _png(path)]
+    if pages:
+        await acreate_markdown_artifact(
+            "\n\n".join(pages), key=key(name, "pictures"), description=f"What {name} draws"
+        )
+
+
+async def show_comparison(stages: Iterable[Stage], root: Path) -> None:
+    """Publish one table: a row per figure, a column per model, the baseline last."""
+    table = comparison(stages, root)
+    if table:
+        await acreate_table_artifact(
+            table, key="comparison", description="Every model and the baseline at equal steps"
+        )
+
+
+def figures(stage: Stage, root: Path) -> list[dict[str, Any]]:
+    """Return a stage's metrics, one row per figure, and the last value of each curve."""
+    rows = [
+        {"stage": stage.name, "figure": figure, "value": value}
+        for path in stage.metrics
+        for figure, value in _flat(_json(root / path)).items()
+    ]
+    for path in stage.plots:
+        if path.endswith(".tsv") and (root / path).exists():
+            last = _last_row(root / path)
+            rows += [
+                {"stage": stage.name, "figure": f"{Path(path).stem}, last: {column}", "value": cell}
+                for column, cell in last.items()
+            ]
+    return rows
+
+
+def comparison(stages: Iterable[Stage], root: Path) -> list[dict[str, Any]]:
+    """Return the metrics of the stages that a baseline has too, side by side."""
+    stages = list(stages)
+    verbs = {stage.name.split("@")[0] for stage in stages if stage.name.endswith("@baseline")}
+    columns: dict[str, dict[str, Any]] = {}
+    for stage in stages:
+        verb, _, model = stage.name.partition("@")
+        if verb in verbs and stage.metrics:
+            for path in stage.metrics:
+                columns.setdefault(model, {}).update(_flat(_json(root / path)))
+    baseline = columns.pop("baseline", None)
+    if not baseline:
+        return []
+    columns["baseline"] = baseline
+    return [
+        {"figure": figure, **{model: column.get(figure, "") for model, column in columns.items()}}
+        for figure in baseline
+    ]
+
+
+def picture(path: Path) -> str:
+    """Return a PNG as markdown that needs nothing but itself."""
+    title = f"### {path.stem}\n\n"
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return f"{title}{path} is missing."
+    if len(data) > LARGEST:
+        return f"{title}{path} has {len(data) >> 20} MiB: too large to show here."
+    return f"{title}![{path.stem}](data:image/png;base64,{base64.b64encode(data).decode()})"
+
+
+def _png(path: str) -> bool:
+    return path.endswith(".png")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of `tree` by their dotted names."""
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            leaves |= _flat(value, f"{prefix}{name}.")
+        else:
+            leaves[prefix + name] = round(value, 6) if isinstance(value, float) else value
+    return leaves
+
+
+def _last_row(path: Path) -> dict[str, str]:
+    with path.open(newline="") as file:
+        return next(reversed(list(csv.DictReader(file, delimiter="\t"))), {})
