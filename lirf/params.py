@@ -225,7 +225,7 @@ def load(path: Path) -> Params:
         ValueError: one line that names the file, the key, the value and the remedy.
     """
     try:
-        document = YAML(typ="safe").load(path)
+        document = YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; run from the project's folder") from None
     except YAMLError as error:

@@ -32,6 +32,7 @@ def tiny(**changes: Any) -> params.Autoencoder:
         "kl_weight": 1e-6,
         "manifold_weight": 0.1,
         "manifold_neighbours": 3,
+        "shift": 0.125,
     }
     return params.Autoencoder.model_validate({**numbers, **changes})
 
