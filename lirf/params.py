@@ -180,6 +180,11 @@ class Params(Section):
     @model_validator(mode="after")
     def _spans_sections(self) -> Self:
         """Check what no section can know: the rounds are a chain, the comparison is fair."""
+        if self.evaluate.samples <= self.evaluate.neighbours:
+            raise ValueError(
+                f"evaluate.samples = {self.evaluate.samples}: must exceed evaluate.neighbours ="
+                f" {self.evaluate.neighbours}"
+            )
         last = self._check_chain()
         for name, after in {"final": last, "baseline": BANK_ZERO}.items():
             if name not in self.models:

@@ -9,6 +9,7 @@ and leaves the bytes of the earlier ones alone.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,14 @@ BANK_SCHEMA = pa.schema(
         ("seed", pa.int64()),
     ]
 )
+
+
+def bank_rows(columns: Mapping[str, Any]) -> pa.Table:
+    """Return a table of `BANK_SCHEMA`; what is not among `columns` is null."""
+    nothing = [None] * len(columns["id"])
+    return pa.table(
+        {name: columns.get(name, nothing) for name in BANK_SCHEMA.names}, schema=BANK_SCHEMA
+    )
 
 
 @dataclass(frozen=True)

@@ -48,17 +48,14 @@ def encode(params: Params, images: Path, autoencoder: Path, bank: Out) -> None:
 
 def _bank_rows(rows: pa.Table) -> pa.Table:
     """Return the bank's rows of training images: real, without parents."""
-    columns = {
-        "id": rows["id"],
-        "round": [BANK_ZERO] * rows.num_rows,
-        "kind": ["real"] * rows.num_rows,
-        "source": rows["source"],
-        "flip": rows["flip"],
-    }
-    nothing = [None] * rows.num_rows
-    return pa.table(
-        {name: columns.get(name, nothing) for name in store.BANK_SCHEMA.names},
-        schema=store.BANK_SCHEMA,
+    return store.bank_rows(
+        {
+            "id": rows["id"],
+            "round": [BANK_ZERO] * rows.num_rows,
+            "kind": ["real"] * rows.num_rows,
+            "source": rows["source"],
+            "flip": rows["flip"],
+        }
     )
 
 

@@ -54,11 +54,6 @@ def evaluate(
     Every model is sampled from the same noise, so the numbers of two models are paired. Where
     there are too few held-out images, the reference is the training images; `metrics` says so.
     """
-    if params.evaluate.samples <= params.evaluate.neighbours:
-        raise ValueError(
-            f"evaluate.samples = {params.evaluate.samples}: must exceed evaluate.neighbours ="
-            f" {params.evaluate.neighbours}"
-        )
     part = store.read_part(images)
     real = _real(part, params.evaluate.neighbours)
     device = devices.choose(params.device)

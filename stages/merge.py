@@ -47,11 +47,7 @@ def _bank_rows(run: str, rows: pa.Table) -> pa.Table:
     """Return rows of corrected candidates as rows of the bank: refined, of no image."""
     columns = {name: rows[name] for name in rows.column_names}
     columns |= {"round": np.full(rows.num_rows, run), "kind": np.full(rows.num_rows, "refined")}
-    nothing = [None] * rows.num_rows
-    return pa.table(
-        {name: columns.get(name, nothing) for name in store.BANK_SCHEMA.names},
-        schema=store.BANK_SCHEMA,
-    )
+    return store.bank_rows(columns)
 
 
 def _check_lineage(rows: pa.Table, older: pa.Table, previous: Path) -> None:

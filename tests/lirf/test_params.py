@@ -94,6 +94,11 @@ def test_wrong_types_and_ranges_name_key_value_and_range(
         ("r02: {after: r01, lambda", "r02: {after: r00, lambda", "rounds.r02.after = r00: must be"),
         ("r02: {after: r01, steps", "r02: {after: r00, steps", "models.r02.after = r00: must be"),
         (
+            "  samples: ",
+            "  samples: 5 # ",
+            "evaluate.samples = 5: must exceed evaluate.neighbours = 5",
+        ),
+        (
             "  final: ",
             "  # final: ",
             "models.final is missing; add `final: {after: r03, steps: N}`",

@@ -23,8 +23,7 @@ def latents(count: int, seed: int = 0) -> np.ndarray:
 
 def rows(count: int, round_: str = "r00") -> pa.Table:
     ids = [f"{round_}-{i:05d}" for i in range(count)]
-    nothing = {name: [None] * count for name in store.BANK_SCHEMA.names}
-    return pa.table({**nothing, "id": ids}, schema=store.BANK_SCHEMA)
+    return store.bank_rows({"id": ids})
 
 
 def files(folder: Path) -> dict[str, bytes]:

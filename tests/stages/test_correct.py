@@ -35,12 +35,8 @@ def rng() -> np.random.Generator:
 
 
 def bank_rows(ids: list[str], **columns: Any) -> pa.Table:
-    nothing = [None] * len(ids)
     values = {"id": ids, "round": ["r00"] * len(ids), "kind": ["real"] * len(ids), **columns}
-    return pa.table(
-        {name: values.get(name, nothing) for name in store.BANK_SCHEMA.names},
-        schema=store.BANK_SCHEMA,
-    )
+    return store.bank_rows(values)
 
 
 def write_bank(folder: Path, latents_NCHW: np.ndarray, flips: bool = False) -> Path:

@@ -178,8 +178,3 @@ def test_pictures_are_pngs_with_something_in_them(made, key):
         assert image.format == "PNG"
         assert image.width > 6 * 48
         assert len(np.unique(np.asarray(image))) > 50
-
-
-def test_too_few_samples_for_the_neighbours_are_refused(inputs, tmp_path):
-    with pytest.raises(ValueError, match=r"evaluate\.samples = 3"):
-        run(tiny(samples=3), inputs, tmp_path / "out")

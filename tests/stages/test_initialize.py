@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
@@ -20,8 +19,7 @@ SPACE = Space("f00d", (2, 4, 4), (0.0, 1.0), (1.0, 2.0))
 def bank(tmp_path: Path) -> Path:
     latents = np.random.default_rng(0).standard_normal((6, *SPACE.shape), np.float32)
     fields = {"id": [f"train-{i}" for i in range(6)], "kind": ["real"] * 6}
-    empty = {name: pa.nulls(6) for name in store.BANK_SCHEMA.names if name not in fields}
-    rows = pa.table({**empty, **fields}).select(store.BANK_SCHEMA.names)
+    rows = store.bank_rows(fields)
     store.write_bank(tmp_path / "bank", "r00", latents, rows, SPACE)
     return tmp_path / "bank"
 

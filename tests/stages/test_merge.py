@@ -50,10 +50,7 @@ def bank(tmp_path: Path) -> Path:
         "source": [f"{id_}.png" for id_ in ids],
         "flip": [False] * IMAGES,
     }
-    rows = pa.table(
-        {name: columns.get(name, [None] * IMAGES) for name in store.BANK_SCHEMA.names},
-        schema=store.BANK_SCHEMA,
-    )
+    rows = store.bank_rows(columns)
     store.write_bank(tmp_path / "r00", "r00", latents(0, IMAGES), rows, SPACE)
     return tmp_path / "r00"
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
@@ -39,8 +38,7 @@ def write_bank(folder: Path, space: Space = SPACE) -> Path:
     """Write a bank of five real rows and two refined ones."""
     latents = np.random.default_rng(0).standard_normal((7, *space.shape), np.float32)
     fields = {"id": [f"row-{i}" for i in range(7)], "kind": ["real"] * 5 + ["refined"] * 2}
-    empty = {name: pa.nulls(7) for name in store.BANK_SCHEMA.names if name not in fields}
-    rows = pa.table({**empty, **fields}).select(store.BANK_SCHEMA.names)
+    rows = store.bank_rows(fields)
     store.write_bank(folder, "r00", latents, rows, space)
     return folder
 

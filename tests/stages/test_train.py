@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
@@ -36,8 +35,7 @@ def numbers(steps: int = 40, **change: Any) -> params.Params:
 def write_bank(folder: Path, space: Space = SPACE, seed: int = 0) -> Path:
     latents = np.random.default_rng(seed).standard_normal((6, *space.shape), np.float32)
     fields = {"id": [f"train-{i}" for i in range(6)], "kind": ["real"] * 6}
-    empty = {name: pa.nulls(6) for name in store.BANK_SCHEMA.names if name not in fields}
-    rows = pa.table({**empty, **fields}).select(store.BANK_SCHEMA.names)
+    rows = store.bank_rows(fields)
     store.write_bank(folder, "r00", latents, rows, space)
     return folder
 
