@@ -95,7 +95,10 @@ def figures(stage: Stage, root: Path) -> list[dict[str, Any]]:
 
 
 def comparison(stages: Iterable[Stage], root: Path) -> list[dict[str, Any]]:
-    """Return the metrics of the stages that a baseline has too, side by side."""
+    """Return the metrics of the stages that a baseline has too, side by side.
+
+    What is the same for all models, their protocol, is left out: it would bury the rest.
+    """
     stages = list(stages)
     verbs = {stage.name.split("@")[0] for stage in stages if stage.name.endswith("@baseline")}
     columns: dict[str, dict[str, Any]] = {}
@@ -108,10 +111,11 @@ def comparison(stages: Iterable[Stage], root: Path) -> list[dict[str, Any]]:
     if not baseline:
         return []
     columns["baseline"] = baseline
-    return [
-        {"figure": figure, **{model: column.get(figure, "") for model, column in columns.items()}}
+    rows = {
+        figure: {model: column.get(figure, "") for model, column in columns.items()}
         for figure in baseline
-    ]
+    }
+    return [{"figure": figure, **row} for figure, row in rows.items() if len(set(row.values())) > 1]
 
 
 def picture(path: Path) -> str:
@@ -139,12 +143,12 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of `tree` by their dotted names."""
+    """Return the leaves of `tree` by their dotted names; those without a value are left out."""
     leaves: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, dict):
             leaves |= _flat(value, f"{prefix}{name}.")
-        else:
+        elif value is not None:
             leaves[prefix + name] = round(value, 6) if isinstance(value, float) else value
     return leaves
 

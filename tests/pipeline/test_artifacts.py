@@ -26,9 +26,11 @@ def test_figures_are_the_metrics_and_the_end_of_each_curve(tmp_path: Path):
     ]
 
 
-def test_the_comparison_has_the_baseline_last(tmp_path: Path):
+def test_the_comparison_has_what_differs_and_the_baseline_last(tmp_path: Path):
     for model, value in {"baseline": 2, "r01": 1, "final": 3}.items():
-        (tmp_path / f"{model}.json").write_text(json.dumps({"recall": value}))
+        (tmp_path / f"{model}.json").write_text(
+            json.dumps({"recall": value, "seed": 1, "reason": None})
+        )
     (tmp_path / "ae.json").write_text(json.dumps({"psnr": 9}))
     stages = [
         make(f"evaluate@{model}", (f"{model}.json",)) for model in ("baseline", "r01", "final")
