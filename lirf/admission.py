@@ -1,6 +1,6 @@
 """The admission policy: which corrected candidates join the bank, and why the others do not.
 
-METHOD section 2. A candidate passes two tests. Its displacement must be small: it was near the
+A candidate passes two tests. Its displacement must be small: it was near the
 bank before it was corrected. And it must be new: a copy of a real latent also moves little. Both
 are measured against distances of the data itself (`Scales`), because latents have no natural
 unit: the published absolute threshold admits nothing from latents of unit variance.

@@ -1,9 +1,9 @@
 """The correction operator C: pull a generated latent towards its neighbours in the bank.
 
-METHOD section 2. A latent is taken apart into its direction and its norm. The direction turns by
-a fraction lambda of the angle towards the mean of the K nearest bank rows, along the great
-circle; the norm moves by the same fraction towards their mean norm. Two consequences, for fixed
-neighbours and weights (METHOD section 4):
+That of LIRF (arXiv 2509.19903). A latent is taken apart into its direction and its norm. The
+direction turns by a fraction lambda of the angle towards the mean of the K nearest bank rows,
+along the great circle; the norm moves by the same fraction towards their mean norm. Two
+consequences, for fixed neighbours and weights:
 
     angle to the reference:   theta -> (1 - lambda) theta
     displacement:             |z - C(z)| = 2 |z| sin(lambda theta / 2)   when |z| is their mean norm

@@ -18,7 +18,7 @@ Prediction = Literal["velocity", "data"]
 Times = Literal["uniform", "logit-normal"]
 
 LEAST_REMAINING = 0.01
-"""Least 1 - t by which a predicted data point is turned into a velocity (METHOD, published)."""
+"""Least 1 - t by which a predicted data point is turned into a velocity (that of LIRF's code)."""
 
 
 def interpolate(x0_B: Tensor, x1_B: Tensor, t_B: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def loss(network: Field, x0_B: Tensor, x1_B: Tensor, t_B: Tensor, prediction: Pr
 def closed_form(
     x_B: Tensor, t_B: Tensor, anchors_N: Tensor, least_remaining: float = 1e-4
 ) -> Tensor:
-    """Return u*(x, t), the exact minimiser of the loss over the anchors (METHOD, section 1).
+    """Return u*(x, t), the exact minimiser of the loss over the anchors.
 
         u* = sum_i w_i (x_i - x) / (1 - t),   w = softmax_i(-|x - t x_i|^2 / (2 (1-t)^2))
 

@@ -50,10 +50,11 @@ def loss(
 
         mean_p ( d(x_i, x_j) / median_p d(x_i, x_j)  -  d(z_i, z_j) / median_p d(z_i, z_j) )^2
 
-    METHOD.md, section 5, with s the ratio of the two medians over the same pairs, and divided by
-    the square of the latents' median, which is not detached: the loss does not change when either
-    side is multiplied by a number, so it neither shrinks nor stretches the latents, and it is 0
-    for every similarity. Euclidean distances; fp32 whatever the autocast.
+    The manifold loss of LIRF's first version (arXiv 2509.19903v1), with its scale s the ratio of
+    the two medians over the same pairs, and divided by the square of the latents' median, which
+    is not detached: the loss does not change when either side is multiplied by a number, so it
+    neither shrinks nor stretches the latents, and it is 0 for every similarity. Euclidean
+    distances; fp32 whatever the autocast.
     """
     x_P = _relative(xi_PCHW, xj_PCHW)
     z_P = _relative(zi_PCHW, zj_PCHW)

@@ -59,7 +59,7 @@ def copies(fake_MF: np.ndarray, train_VNF: np.ndarray, nearest: int = 4) -> Copi
     """Find samples that are copies: far closer to one training image than to any other.
 
     A sample is a copy when its nearest training image is closer than a third of the second
-    nearest (METHOD section 3); the distance to image i is the least over its V versions. Training
+    nearest; the distance to image i is the least over its V versions. Training
     images that are equal count as one, under the lowest of their indices: a second file with the
     same picture must not hide its copies.
 

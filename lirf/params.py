@@ -46,7 +46,7 @@ class Prepare(Section):
 
 
 class Autoencoder(Section):
-    """Size and training of the KL autoencoder; `manifold_weight` is METHOD's L_manifold."""
+    """Size and training of the KL autoencoder; `manifold_weight` is that of `lirf.manifold`."""
 
     seed: Seed
     latent_channels: Annotated[int, Field(ge=1, le=16)]

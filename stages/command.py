@@ -20,9 +20,8 @@ Out = NewType("Out", Path)
 def run(stage: Callable[..., None]) -> None:
     """Run `stage` with options from the command line and `params.yaml` of the current folder.
 
-    Every parameter of `stage` but `params` is an option: `Path` an input, which must exist,
-    `Out` an output, `str` a name. A mistake of the user's ends in one line and exit status 1,
-    and leaves no output behind.
+    Every parameter of `stage` but `params` is an option: `Path` an input, `Out` an output, `str` a
+    name. A mistake of the user's ends in one line and exit status 1, and leaves no output behind.
     """
     hints = typing.get_type_hints(stage)
     names = [name for name in inspect.signature(stage).parameters if name != "params"]
@@ -36,9 +35,6 @@ def run(stage: Callable[..., None]) -> None:
     partial = {name: path.with_name(f".{path.name}.partial") for name, path in outputs.items()}
     try:
         numbers = params.load(Path("params.yaml"))
-        for path in inputs.values():
-            if not path.exists():
-                raise ValueError(f"{path}: missing; `dvc repro` makes what the stage reads")
         for path in partial.values():
             _remove(path)
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -71,7 +71,6 @@ def _count(rows: list[Row], skipped: int, duplicates: int) -> dict[str, int]:
         "mirrored": len(rows) - len(originals),
         "skipped": skipped,
         "duplicates": duplicates,
-        "upscaled": 0,  # a small image is a bad image
         "converted": sum("converted from" in image.done for image in originals),
     }
 

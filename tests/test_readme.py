@@ -6,6 +6,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
@@ -35,6 +36,17 @@ def test_its_pictures_are_there():
     pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", README.read_text())
     assert pictures
     assert [picture for picture in pictures if not (ROOT / picture).is_file()] == []
+
+
+def test_its_python_draws_images(monkeypatch: pytest.MonkeyPatch):
+    if not (ROOT / "data" / "final" / "weights").exists():
+        pytest.skip("there is no model here")
+    (program,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    monkeypatch.chdir(ROOT)
+    found: dict[str, np.ndarray] = {}
+    exec(program, found)
+    assert found["images"].shape[0] == 64
+    assert len(np.unique(found["images"], axis=0)) == 64
 
 
 def test_every_stage_and_section_it_names_exists():

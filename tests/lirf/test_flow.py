@@ -10,7 +10,7 @@ from lirf import flow
 
 
 def reference(x_BD: np.ndarray, t_B: np.ndarray, anchors_ND: np.ndarray) -> np.ndarray:
-    """METHOD, section 1, as it is written, row by row in float64."""
+    """Compute the formula as it is written, row by row in float64."""
     rows = []
     for x, t in zip(x_BD.astype(np.float64), t_B.astype(np.float64), strict=True):
         exponent = -((x - t * anchors_ND) ** 2).sum(1) / (2 * (1 - t) ** 2)

@@ -21,7 +21,7 @@ def quartet(seed: int, pairs: int) -> list[torch.Tensor]:
 
 
 def reference(xi: np.ndarray, xj: np.ndarray, zi: np.ndarray, zj: np.ndarray) -> float:
-    """Compute METHOD.md section 5 in float64: ((d_x / s - d_z) / median d_z)^2, pair by pair."""
+    """Compute the formula in float64: ((d_x / s - d_z) / median d_z)^2, pair by pair."""
     x_P = [np.sqrt(((a - b) ** 2).sum()) for a, b in zip(xi, xj, strict=True)]
     z_P = [np.sqrt(((a - b) ** 2).sum()) for a, b in zip(zi, zj, strict=True)]
     s = np.median(x_P) / np.median(z_P)

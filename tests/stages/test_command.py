@@ -76,7 +76,7 @@ def test_a_rerun_replaces_what_was_there(project: Path):
         ({"run": "bad"}, "error: toy = 1: too small; write 2\n"),
         (
             {"source": "nothing"},
-            "error: nothing: missing; `dvc repro` makes what the stage reads\n",
+            "error: [Errno 2] No such file or directory: 'nothing'\n",
         ),
     ],
 )

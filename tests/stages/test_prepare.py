@@ -82,7 +82,6 @@ def test_rows_say_what_every_image_was(run: Run, source: Path):
         "mirrored": 0,
         "skipped": 0,
         "duplicates": 0,
-        "upscaled": 0,
         "converted": 1,
     }
 
