@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
-from lirf import augmentation, manifold, params
+from lirf import augmentation, files, manifold, params
 from lirf.space import Space
 
 CONFIG = "config.json"
@@ -150,8 +149,7 @@ def save(model: AutoencoderKL, folder: Path) -> str:
     """
     model.save_pretrained(folder, safe_serialization=True)
     fingerprint = _fingerprint(folder)
-    text = json.dumps({"fingerprint": fingerprint}, indent=2, sort_keys=True)
-    (folder / FINGERPRINT).write_text(text + "\n")
+    files.write_json(folder / FINGERPRINT, {"fingerprint": fingerprint})
     return fingerprint
 
 
@@ -164,7 +162,7 @@ def load(folder: Path, device: torch.device) -> Autoencoder:
     for name in (CONFIG, WEIGHTS, FINGERPRINT):
         if not (folder / name).is_file():
             raise ValueError(f"{folder / name}: missing; `dvc repro autoencoder` writes it")
-    expected = json.loads((folder / FINGERPRINT).read_bytes())["fingerprint"]
+    expected = str(files.read_json(folder / FINGERPRINT).get("fingerprint"))
     actual = _fingerprint(folder)
     if actual != expected:
         raise ValueError(
