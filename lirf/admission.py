@@ -73,6 +73,13 @@ def floor(admit: Admit, scales: Scales) -> float:
     return admit.novelty * scales.spacing
 
 
+def admit(
+    policy: Admit, displacement_M: np.ndarray, novelty_M: np.ndarray, scales: Scales
+) -> Decision:
+    """Decide by the rule in use: `decide` with its `threshold` and `floor`."""
+    return decide(displacement_M, novelty_M, threshold(policy, scales), floor(policy, scales))
+
+
 def decide(
     displacement_M: np.ndarray, novelty_M: np.ndarray, threshold: float, floor: float
 ) -> Decision:

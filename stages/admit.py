@@ -28,17 +28,15 @@ def admit(
         attributes["spacing"],
     )
     displacement_M, novelty_M = _numbers(rows, "displacement"), _numbers(rows, "novelty")
-    threshold = admission.threshold(params.admit, scales)
-    floor = admission.floor(params.admit, scales)
-    decided = admission.decide(displacement_M, novelty_M, threshold, floor)
+    decided = admission.admit(params.admit, displacement_M, novelty_M, scales)
     columns = {
         "id": rows["id"],
         "admitted": decided.admitted,
         "reason": decided.reasons,
         "displacement": displacement_M,
-        "threshold": np.full(len(novelty_M), threshold),
+        "threshold": np.full(len(novelty_M), decided.threshold),
         "novelty": novelty_M,
-        "floor": np.full(len(novelty_M), floor),
+        "floor": np.full(len(novelty_M), decided.floor),
     }
     store.write_table(decision, pa.table(columns))
     summary = {
@@ -47,8 +45,8 @@ def admit(
         "bank_after": attributes["bank_rows"] + decided.count(admission.ADMITTED),
         "too_far": decided.count(admission.TOO_FAR),
         "too_close": decided.count(admission.TOO_CLOSE),
-        "threshold": threshold,
-        "floor": floor,
+        "threshold": decided.threshold,
+        "floor": decided.floor,
         "median_displacement": float(np.median(displacement_M)),
         "median_novelty": float(np.median(novelty_M)),
         "lambda": scales.lambda_,
