@@ -106,6 +106,7 @@ class Train(Section):
     clip_norm: Positive | None
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     times: Literal["uniform", "logit-normal"]
+    augment_share: Fraction
     checkpoint_every: Count
 
 

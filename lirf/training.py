@@ -50,15 +50,28 @@ class State:
     prediction: flow.Prediction
 
 
-def initial(config: params.Initialize, space: Space, device: torch.device) -> State:
+@dataclass(frozen=True)
+class Augmented:
+    """Latents of augmented images [A, C, H, W] and their labels [A, L], on the network's device."""
+
+    latents: Tensor
+    labels: Tensor
+
+
+def initial(
+    config: params.Initialize, space: Space, device: torch.device, labels: int = 0
+) -> State:
     """Return the untrained state, the same on every device for the same seed.
+
+    `labels` is the length of the augmentation labels that the network will be told, 0 for none.
 
     Raises:
         ValueError: the network does not fit the latents; names `initialize.network.<key>`.
     """
+    network = config.network.model_dump() | ({"labels": labels} if labels else {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        state = assemble(config.network.model_dump(), config.prediction, space, device)
+        state = assemble(network, config.prediction, space, device)
     state.generator.manual_seed(config.seed)
     return state
 
@@ -80,9 +93,16 @@ def assemble(
 
 
 def train(
-    state: State, latents_NCHW: Tensor, config: params.Train, steps: int
+    state: State,
+    latents_NCHW: Tensor,
+    config: params.Train,
+    steps: int,
+    augmented: Augmented | None = None,
 ) -> Iterator[tuple[int, float]]:
     """Take `steps` steps on the rows of `latents_NCHW`, and yield (step, loss) of each in turn.
+
+    With `config.augment_share`, that share of the rows, on average, is replaced by rows of
+    `augmented`, which come with their labels; all others have a label of zeros.
 
     `latents_NCHW` lie on the network's device. Losses come in groups of `CHECK_EVERY`: `state` and
     the yielded step agree when the iterator ends, not before. Rows, noise and times are drawn on
@@ -91,14 +111,16 @@ def train(
     since it too is carried over from round to round.
 
     Raises:
-        ValueError: a loss is not finite; names the step. `state` is of no use then.
+        ValueError: a loss is not finite; names the step. `state` is of no use then. Or the network
+            knows no labels, or others than those of `augmented`.
     """
     assert tuple(latents_NCHW.shape[1:]) == state.space.shape, "latents have the space's shape"
+    assert augmented is not None or not config.augment_share, "there are augmented rows to share"
     update = _updater(state, config)
     end = state.step + steps
     while state.step < end:
         first, count = state.step + 1, min(CHECK_EVERY, end - state.step)
-        losses_S = [_descend(state, latents_NCHW, config, update) for _ in range(count)]
+        losses_S = [_descend(state, latents_NCHW, augmented, config, update) for _ in range(count)]
         losses = torch.stack(losses_S).tolist()
         for step, loss in enumerate(losses, start=first):
             if not math.isfinite(loss):
@@ -125,19 +147,45 @@ def network_field(network: nn.Module, prediction: flow.Prediction) -> flow.Field
 
 
 def _descend(
-    state: State, latents_NCHW: Tensor, config: params.Train, update: Callable[[], None]
+    state: State,
+    latents_NCHW: Tensor,
+    augmented: Augmented | None,
+    config: params.Train,
+    update: Callable[[], None],
 ) -> Tensor:
-    """Take one step and return its loss, still on the device."""
+    """Take one step and return its loss, still on the device.
+
+    What an option draws comes after what is always drawn, so that without options the draws are
+    those of plain training.
+    """
     device = latents_NCHW.device
     rows_B = torch.randint(len(latents_NCHW), (config.batch,), generator=state.generator)
     noise_BCHW = torch.randn(config.batch, *latents_NCHW.shape[1:], generator=state.generator)
     t_B = flow.draw_times(config.batch, config.times, state.generator)
     x1_BCHW, x0_BCHW = latents_NCHW[rows_B.to(device)], noise_BCHW.to(device)
-    loss = flow.loss(state.network, x0_BCHW, x1_BCHW, t_B.to(device), state.prediction)
+    labels = state.config.get("labels", 0)
+    label_BL = torch.zeros(config.batch, labels, device=device) if labels else None
+    if augmented is not None and config.augment_share:
+        x1_BCHW, label_BL = _replace(x1_BCHW, augmented, config.augment_share, state.generator)
+    loss = flow.loss(state.network, x0_BCHW, x1_BCHW, t_B.to(device), state.prediction, label_BL)
     loss.backward()
     update()
     state.step += 1
     return loss.detach()
+
+
+def _replace(
+    x1_BCHW: Tensor, augmented: Augmented, share: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Replace each row with probability `share` by an augmented one; return rows and labels."""
+    chosen_B = torch.rand(len(x1_BCHW), generator=generator) < share
+    rows_B = torch.randint(len(augmented.latents), (len(x1_BCHW),), generator=generator)
+    chosen_B, rows_B = chosen_B.to(x1_BCHW.device), rows_B.to(x1_BCHW.device)
+    latents_BCHW, label_BL = augmented.latents[rows_B], augmented.labels[rows_B]
+    return (
+        torch.where(chosen_B[:, None, None, None], latents_BCHW, x1_BCHW),
+        label_BL * chosen_B[:, None],
+    )
 
 
 def _updater(state: State, config: params.Train) -> Callable[[], None]:

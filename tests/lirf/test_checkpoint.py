@@ -19,6 +19,7 @@ TRAIN = params.Train(
     clip_norm=None,
     ema_decay=0.9,
     times="logit-normal",
+    augment_share=0.0,
     checkpoint_every=10,
 )
 FILES = ["network.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"]

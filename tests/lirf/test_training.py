@@ -19,6 +19,7 @@ TRAIN = params.Train(
     clip_norm=1.0,
     ema_decay=0.98,
     times="uniform",
+    augment_share=0.0,
     checkpoint_every=10,
 )
 PERCEPTRON = params.MLP(kind="mlp", width=48, depth=2)
@@ -29,9 +30,10 @@ def start(
     network: params.MLP | params.Transformer = PERCEPTRON,
     prediction: flow.Prediction = "velocity",
     seed: int = 0,
+    labels: int = 0,
 ) -> training.State:
     config = params.Initialize(seed=seed, prediction=prediction, network=network)
-    return training.initial(config, POINTS, CPU)
+    return training.initial(config, POINTS, CPU, labels)
 
 
 def points(count: int = 8) -> torch.Tensor:
@@ -114,6 +116,64 @@ def test_a_step_is_that_of_torch_s_adamw(clip: float | None):
         torch.testing.assert_close(
             bits(state)[f"network.{name}"], weight.detach(), atol=1e-4, rtol=0
         )
+
+
+def test_without_options_the_generator_draws_rows_noise_and_times_alone():
+    state = start()
+    replay = torch.Generator()
+    replay.set_state(state.generator.get_state())
+    run(state, 5)
+    for _ in range(5):
+        torch.randint(8, (16,), generator=replay)
+        torch.randn(16, 2, 1, 1, generator=replay)
+        torch.rand(16, generator=replay)
+    assert torch.equal(replay.get_state(), state.generator.get_state())
+
+
+@pytest.mark.parametrize("network", [PERCEPTRON, TRANSFORMER])
+def test_labels_that_are_never_given_change_nothing(network):
+    plain, told = start(network), start(network, labels=3)
+    assert "labels" not in plain.config
+    assert run(plain, 20) == run(told, 20)
+    for name, weight in plain.network.state_dict().items():
+        assert torch.equal(told.network.state_dict()[name], weight), name
+
+
+def test_augmented_rows_come_with_their_labels_in_their_share():
+    far, labels = torch.full((3, 2, 1, 1), 50.0), torch.tensor([[1.0, 2.0]] * 3)
+    config = TRAIN.model_copy(update={"augment_share": 0.25, "batch": 4000})
+    state = start(labels=2)
+    seen = {}
+
+    def look(_module, inputs):
+        seen["t"], seen["label"] = inputs[1], inputs[2]
+        seen["far"] = inputs[0].flatten(1).mean(1) > 20 * inputs[1]
+
+    state.network.register_forward_pre_hook(look)
+    list(training.train(state, points(), config, 1, training.Augmented(far, labels)))
+    late_B = seen["t"] > 0.5  # by then noise and data are apart
+    is_far_B, label_BL = seen["far"][late_B], seen["label"][late_B]
+    assert is_far_B.float().mean().item() == pytest.approx(0.25, abs=0.04)
+    assert torch.equal(label_BL, is_far_B[:, None] * labels[0])
+
+
+def test_a_model_that_is_told_of_augmentation_keeps_it_out_of_its_samples():
+    far, labels = torch.full((1, 2, 1, 1), 6.0), torch.ones(1, 1)
+    config = TRAIN.model_copy(update={"augment_share": 0.5, "batch": 64})
+    told = start(labels=1)
+    list(training.train(told, points(), config, 400, training.Augmented(far, labels)))
+    x, t = torch.randn(200, 2, 1, 1), torch.zeros(200)
+    with torch.no_grad():
+        plain, moved = (told.ema(x, t, *label).mean() for label in ((), (labels.expand(200, 1),)))
+    assert abs(plain.item()) < 0.5  # towards the points, whose mean is 0
+    assert moved.item() == pytest.approx(6, abs=0.5)
+
+
+def test_a_network_without_labels_is_not_trained_on_augmented_rows():
+    config = TRAIN.model_copy(update={"augment_share": 0.5})
+    augmented = training.Augmented(points(), torch.ones(8, 2))
+    with pytest.raises(ValueError, match="labels of 2 numbers: this network was built for 0"):
+        list(training.train(start(), points(), config, 1, augmented))
 
 
 def test_another_learning_rate_does_not_stick():
