@@ -39,7 +39,7 @@ class Turn:
     state: training.State  # of which the round drew; the next round trains it further
     candidates: np.ndarray  # [M, C, H, W] float32
     corrected: pull.Pull
-    decision: admission.Decision
+    admission: admission.Admission
     bank: Bank  # what the next round trains on
 
 
@@ -98,9 +98,17 @@ def _turn(
     z_MCHW = np.concatenate([z_BCHW.numpy() for z_BCHW in batches])
     pulled = pull.correct(z_MCHW, bank.latents, bank.real, bank.group, numbers.correct, lambda_)
     scales = admission.Scales(lambda_, pulled.anchors, pulled.spacing)
-    decision = admission.admit(numbers.admit, pulled.displacement, pulled.novelty, scales)
-    grown = merge(bank, pulled.latents[decision.admitted])
-    return Turn(name, state, z_MCHW, pulled, decision, grown)
+    admitted = admission.admit(
+        numbers.admit,
+        pulled.latents.reshape(count, -1),
+        pulled.displacement,
+        pulled.novelty,
+        bank.latents.reshape(len(bank.latents), -1),
+        bank.real,
+        scales,
+    )
+    grown = merge(bank, admitted.latents.reshape(-1, *state.space.shape))
+    return Turn(name, state, z_MCHW, pulled, admitted, grown)
 
 
 def _train(

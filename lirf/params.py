@@ -123,10 +123,22 @@ class Sample(Section):
 
 
 class Correct(Section):
-    """The correction operator C: K neighbours by cosine, softmax temperature T."""
+    """The correction operator C, and the bank rows that it may pull towards."""
 
+    operator: Literal["slerp", "tangent"]
+    references: Literal["bank", "real"]
     neighbours: Count
     temperature: Positive
+    dimensions: Count
+
+    @model_validator(mode="after")
+    def _plane_fits(self) -> Self:
+        if self.operator == "tangent" and self.dimensions >= self.neighbours:
+            raise ValueError(
+                f"correct.dimensions = {self.dimensions}: must be below correct.neighbours ="
+                f" {self.neighbours}, which span no more"
+            )
+        return self
 
 
 class Admit(Section):
@@ -137,6 +149,8 @@ class Admit(Section):
     quantile: Fraction
     tau: Positive
     novelty: NonNegative
+    share: Annotated[float, Field(gt=0, le=1)]
+    restore: Fraction
 
 
 class Evaluate(Section):

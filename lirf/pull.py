@@ -7,8 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lirf import correction, neighbours
+from lirf import correction, neighbours, tangent
+from lirf.neighbours import Metric
 from lirf.params import Correct
+
+METRICS: dict[str, Metric] = {"slerp": "cosine", "tangent": "euclidean"}
+"""By which an operator's neighbours are near: directions on a sphere, points of a plane."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,11 @@ class Pull:
     novelty: np.ndarray  # [M] float64, distance of C(z) to the nearest real row
     anchors: np.ndarray  # [real rows] float64, displacement of each real row, left out
     spacing: float  # median distance of a real row to the nearest one of another group
+
+
+def references(config: Correct, real_N: np.ndarray) -> np.ndarray:
+    """Return the indices of the bank rows that can be neighbours."""
+    return np.flatnonzero(real_N) if config.references == "real" else np.arange(len(real_N))
 
 
 def correct(
@@ -48,17 +57,18 @@ def correct(
     """
     z_MD, bank_ND = _flat(z_MCHW), _flat(bank_NCHW)
     real_RD, group_R = bank_ND[real_N], group_N[real_N]
-    parents_MK, _ = neighbours.nearest(z_MD, bank_ND, config.neighbours, "cosine")
-    done = _apply(z_MD, bank_ND, parents_MK, config, lambda_)
+    pool_P = references(config, real_N)
+    pool_PD, group_P = bank_ND[pool_P], group_N[pool_P]
+    k, metric = config.neighbours, METRICS[config.operator]
+    found_MK, _ = neighbours.nearest(z_MD, pool_PD, k, metric)
+    done = _apply(z_MD, pool_PD, found_MK, config, lambda_)
     latents_MD = done.latents.numpy()
     novelty_M1 = neighbours.nearest(latents_MD, real_RD, 1, "euclidean")[1]
-    others_RK, _ = neighbours.nearest_of_others(
-        real_RD, group_R, bank_ND, group_N, config.neighbours, "cosine"
-    )
-    left_out = _apply(real_RD, bank_ND, others_RK, config, lambda_)
+    others_RK, _ = neighbours.nearest_of_others(real_RD, group_R, pool_PD, group_P, k, metric)
+    left_out = _apply(real_RD, pool_PD, others_RK, config, lambda_)
     return Pull(
         latents=latents_MD.reshape(z_MCHW.shape),
-        parents=parents_MK,
+        parents=pool_P[found_MK],
         weights=done.weights.numpy(),
         displacement=done.displacement.numpy(),
         novelty=novelty_M1[:, 0].astype(np.float64),
@@ -68,16 +78,13 @@ def correct(
 
 
 def _apply(
-    z_MD: np.ndarray, bank_ND: np.ndarray, indices_MK: np.ndarray, config: Correct, lambda_: float
+    z_MD: np.ndarray, pool_PD: np.ndarray, indices_MK: np.ndarray, config: Correct, lambda_: float
 ) -> correction.Corrected:
     """Apply C on the CPU: a pass over K rows a candidate, less than its transfer would cost."""
-    return correction.correct(
-        torch.from_numpy(z_MD),
-        torch.from_numpy(bank_ND),
-        torch.from_numpy(indices_MK),
-        config.temperature,
-        lambda_,
-    )
+    z, pool, indices = (torch.from_numpy(x) for x in (z_MD, pool_PD, indices_MK))
+    if config.operator == "tangent":
+        return tangent.correct(z, pool, indices, config.dimensions, lambda_)
+    return correction.correct(z, pool, indices, config.temperature, lambda_)
 
 
 def _flat(latents_NCHW: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from lirf import pull, store
-from lirf.params import Params
+from lirf.params import Correct, Params
 from stages import command
 from stages.command import Out
 
@@ -34,8 +34,8 @@ def correct(
     old.space.require(new.space, str(candidates))
     _check_finite(run, new.latents, new.rows)
     group_N = _groups(old.rows)
-    _check_count(params.correct.neighbours, bank, group_N)
     real_N = np.array(old.rows["kind"].to_pylist()) == "real"
+    _check_count(params.correct, bank, group_N[pull.references(params.correct, real_N)])
     done = pull.correct(new.latents, old.latents, real_N, group_N, params.correct, lambda_)
 
     ids = np.array(old.rows["id"].to_pylist())
@@ -49,7 +49,7 @@ def correct(
         "novelty": done.novelty,
     }
     schema = pa.schema([store.BANK_SCHEMA.field(name) for name in columns])
-    attributes = {"lambda": lambda_, "bank_rows": len(old.latents), "spacing": done.spacing}
+    attributes = {"lambda": lambda_, "spacing": done.spacing}
     rows = pa.table(columns, schema=schema)
     store.write_latents(corrected, done.latents, rows, old.space, **attributes)
     moved = {"id": ids[real_N], "displacement": done.anchors}
@@ -75,13 +75,14 @@ def _check_finite(run: str, z_MCHW: np.ndarray, rows: pa.Table) -> None:
         )
 
 
-def _check_count(k: int, bank: Path, group_N: np.ndarray) -> None:
+def _check_count(config: Correct, bank: Path, group_P: np.ndarray) -> None:
     """Check that every real row has K neighbours besides its own image."""
-    others = len(group_N) - int(np.bincount(group_N).max())
-    if k > others:
+    others = len(group_P) - int(np.bincount(group_P).max())
+    if config.neighbours > others:
+        rows = "real rows" if config.references == "real" else "rows"
         raise ValueError(
-            f"correct.neighbours = {k}: {bank} has only {others} rows besides an image's own;"
-            " lower it or use more images"
+            f"correct.neighbours = {config.neighbours}: {bank} has only {others} {rows} besides an"
+            " image's own; lower it or use more images"
         )
 
 

@@ -22,8 +22,8 @@ IMAGES = 8
 
 
 def numbers(**change: object) -> params.Params:
-    """Return small numbers: two rounds of 30 steps, most candidates admitted."""
-    admit = {"rule": "quantile", "quantile": 1.0, "novelty": 0.05}
+    """Return small numbers: two rounds of 30 steps, most candidates admitted, and restored."""
+    admit = {"rule": "quantile", "quantile": 1.0, "novelty": 0.05, "share": 0.8, "restore": 0.7}
     sections = {
         "device": "cpu",
         "initialize": params.Initialize(
@@ -104,15 +104,15 @@ def test_it_equals_the_stages_bit_for_bit(
         corrected = store.read_latents(here / "corrected")
         np.testing.assert_array_equal(turn.corrected.latents, corrected.latents)
 
-        outs = Out(here / "decision"), Out(here / "metrics")
-        admit(small, turn.name, here / "corrected", here / "anchors", *outs)
-        decision = store.read_table(here / "decision")
-        assert turn.decision.reasons.tolist() == decision["reason"].to_pylist()
-        assert {turn.decision.threshold} == set(decision["threshold"].to_pylist())
-        assert {turn.decision.floor} == set(decision["floor"].to_pylist())
+        outs = Out(here / "admitted"), Out(here / "decision"), Out(here / "metrics")
+        paths = here / "corrected", here / "anchors", after / "bank"
+        admit(small, turn.name, *paths, *outs)
+        decision, decided = store.read_table(here / "decision"), turn.admission.decision
+        assert decided.reasons.tolist() == decision["reason"].to_pylist()
+        assert {decided.threshold} == set(decision["threshold"].to_pylist())
+        assert {decided.floor} == set(decision["floor"].to_pylist())
 
-        paths = after / "bank", here / "corrected", here / "decision", Out(here / "bank")
-        merge(small, turn.name, *paths)
+        merge(small, turn.name, after / "bank", here / "admitted", Out(here / "bank"))
         bank = store.read_bank(here / "bank")
         np.testing.assert_array_equal(turn.bank.latents, bank.latents)
         assert turn.bank.real.tolist() == [kind == "real" for kind in bank.rows["kind"].to_pylist()]
