@@ -93,6 +93,16 @@ class Initialize(Section):
     network: Annotated[Transformer | MLP, Field(discriminator="kind")]
 
 
+class StopOn(Section):
+    """When training ends before its steps do: once `lirf.collapse.score` exceeds `threshold`."""
+
+    rule: Literal["never", "collapse"]
+    threshold: Annotated[float, Field(ge=0, lt=1)]
+    every: Count
+    samples: Count
+    path_steps: Count
+
+
 class Train(Section):
     """Optimisation of the velocity field; the number of steps is a line of `models`."""
 
@@ -108,6 +118,7 @@ class Train(Section):
     times: Literal["uniform", "logit-normal"]
     augment_share: Fraction
     checkpoint_every: Count
+    stop_on: StopOn
 
 
 class Sample(Section):
@@ -162,6 +173,16 @@ class Evaluate(Section):
     neighbours: Count
 
 
+class Diagnose(Section):
+    """How many paths are followed in how many steps, and how anchors are binned by density."""
+
+    seed: Seed
+    samples: Count
+    path_steps: Annotated[int, Field(ge=2)]
+    neighbours: Count
+    bins: Count
+
+
 class Round(Section):
     """One round of densification: the round it follows, and lambda of its correction."""
 
@@ -189,6 +210,7 @@ class Params(Section):
     correct: Correct
     admit: Admit
     evaluate: Evaluate
+    diagnose: Diagnose
     rounds: Annotated[dict[Name, Round], Field(min_length=1)]
     models: dict[Name, Model]
 

@@ -33,7 +33,7 @@ def correct(
     old, new = store.read_bank(bank), store.read_latents(candidates)
     old.space.require(new.space, str(candidates))
     _check_finite(run, new.latents, new.rows)
-    group_N = _groups(old.rows)
+    group_N = store.groups(old.rows)
     real_N = np.array(old.rows["kind"].to_pylist()) == "real"
     _check_count(params.correct, bank, group_N[pull.references(params.correct, real_N)])
     done = pull.correct(new.latents, old.latents, real_N, group_N, params.correct, lambda_)
@@ -54,12 +54,6 @@ def correct(
     store.write_latents(corrected, done.latents, rows, old.space, **attributes)
     moved = {"id": ids[real_N], "displacement": done.anchors}
     store.write_table(anchors, pa.table(moved))
-
-
-def _groups(rows: pa.Table) -> np.ndarray:
-    """Number the bank rows [N] such that an image and its mirrored twin share a number."""
-    pairs = zip(rows["source"].to_pylist(), rows["id"].to_pylist(), strict=True)
-    return np.unique([source or id_ for source, id_ in pairs], return_inverse=True)[1]
 
 
 def _check_finite(run: str, z_MCHW: np.ndarray, rows: pa.Table) -> None:

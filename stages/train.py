@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import math
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,9 +23,17 @@ from stages.progress import track
 SCRATCH = Path(".scratch")  # in the current folder; DVC does not know it
 CURVE_POINTS = 500
 
+Look = Callable[[training.State], float]
+"""The collapse of a state, where one is looked for: else minus infinity, which never stops."""
+
 
 def train(params: Params, run: str, bank: Path, start: Path, weights: Out, loss: Out) -> None:
     """Train on `bank` from the state in `start`; write the new state and the loss curve.
+
+    It ends after the steps of `models.<run>`, or before, when the samples are collapsed onto the
+    bank: `train.stop_on` says when. The score is a function of the state and the bank, looked at
+    where the steps of all rounds are a multiple of `every`: an interrupted run stops where an
+    uninterrupted one does, and two rounds on one bank where one of their length does.
 
     A checkpoint every `train.checkpoint_every` steps and at the end lies in
     `.scratch/train-<run>/<fingerprint>`, where the fingerprint is of all that the result depends
@@ -40,7 +50,8 @@ def train(params: Params, run: str, bank: Path, start: Path, weights: Out, loss:
         state, losses = _resume(scratch, where) or (begin, [])
         first = state.step - len(losses) + 1
         latents = torch.from_numpy(known.latents).to(where)
-        work = _optimise(params, state, latents, losses, steps, scratch)
+        look = _looker(params, known, where)
+        work = _optimise(params, state, latents, losses, steps, scratch, run, look)
         try:
             for _ in track(work, steps - len(losses), f"train {run}"):
                 pass
@@ -57,15 +68,55 @@ def _optimise(
     losses: list[float],
     steps: int,
     scratch: Path,
+    run: str,
+    look: Look,
 ) -> Iterator[None]:
-    """Extend `losses` to `steps` entries, with a checkpoint at every multiple and at the end."""
-    every = params.train.checkpoint_every
+    """Extend `losses` to `steps` entries, with a checkpoint at every multiple and at the end.
+
+    Fewer entries where `look` says that the state is collapsed, and then one line of it.
+    """
+    every, stop = params.train.checkpoint_every, params.train.stop_on
     while len(losses) < steps:
+        collapse = look(state)
+        if collapse > stop.threshold:
+            print(  # noqa: T201
+                f"{run}: stopped at step {state.step}, after {len(losses)} of {steps} steps:"
+                f" collapse {collapse:.3f} exceeds train.stop_on.threshold = {stop.threshold}",
+                file=sys.stderr,
+            )
+            break
         count = min(every - len(losses) % every, steps - len(losses))
+        if stop.rule != "never":
+            count = min(count, stop.every - state.step % stop.every)
         for _, value in training.train(state, latents, params.train, count):
             losses.append(value)
             yield
-        _keep(scratch, state, losses)
+        if len(losses) % every == 0:
+            _keep(scratch, state, losses)
+    _keep(scratch, state, losses)
+
+
+def _looker(params: Params, known: store.Bank, where: torch.device) -> Look:
+    """Return what measures the collapse of a state onto the bank, with the same few samples."""
+    stop = params.train.stop_on
+    if stop.rule == "never":
+        return lambda _: -math.inf
+    from lirf import collapse, sampler  # noqa: PLC0415 - FAISS and SciPy, a second to load
+
+    seeds = sampler.seeds(0, "stop", stop.samples)
+    noise_MCHW = sampler.noise(seeds, known.space.shape).to(where)
+    anchors_ND, group_N = known.latents.reshape(len(known.latents), -1), store.groups(known.rows)
+    own = collapse.own_nearness(anchors_ND, group_N)
+
+    def look(state: training.State) -> float:
+        if state.step == 0 or state.step % stop.every:
+            return -math.inf
+        field = training.ema_field(state)
+        ends_MCHW = collapse.ends(field, noise_MCHW, stop.path_steps, params.train.batch)
+        ends_MD = ends_MCHW.flatten(1).numpy()
+        return collapse.score(collapse.nearness(ends_MD, anchors_ND, group_N), own)
+
+    return look
 
 
 @contextmanager
@@ -92,8 +143,10 @@ def _claim(parent: Path, fingerprint: str) -> Iterator[Path]:
 
 
 def _keep(scratch: Path, state: training.State, losses: list[float]) -> None:
-    """Write a checkpoint by one rename, then drop the earlier ones."""
+    """Write a checkpoint by one rename, unless it is there, then drop the earlier ones."""
     partial, final = scratch / "partial", scratch / f"step-{len(losses):09d}"
+    if final.exists():
+        return
     shutil.rmtree(partial, ignore_errors=True)
     checkpoint.save(state, partial)
     np.save(partial / "loss.npy", np.array(losses, np.float32))
@@ -120,6 +173,8 @@ def _fingerprint(params: Params, run: str, bank: Path, start: Path) -> str:
     The manifests hold checksums of the other files.
     """
     code = [Path(str(module.__file__)) for module in (flow, network, training, checkpoint)]
+    if params.train.stop_on.rule != "never":
+        code += [code[0].with_name(f"{name}.py") for name in ("collapse", "neighbours", "sampler")]
     manifests = sorted(bank.rglob(store.MANIFEST))
     digest = hashlib.sha256(
         f"{params.train.model_dump_json()} {params.models[run].steps} {torch.__version__}".encode()
@@ -130,7 +185,13 @@ def _fingerprint(params: Params, run: str, bank: Path, start: Path) -> str:
 
 
 def _write_curve(path: Path, first: int, losses: list[float]) -> None:
-    """Write (step, loss) as TSV: means over at most `CURVE_POINTS` bins, at their last step."""
+    """Write (step, loss) as TSV: means over at most `CURVE_POINTS` bins, at their last step.
+
+    A run that stopped where it began has no steps, and its curve no rows.
+    """
+    if not losses:
+        path.write_text("step\tloss\n")
+        return
     bins = np.array_split(np.array(losses, np.float64), min(CURVE_POINTS, len(losses)))
     last = first - 1 + np.cumsum([len(values) for values in bins])
     lines = [f"{step}\t{values.mean():.6g}" for step, values in zip(last, bins, strict=True)]

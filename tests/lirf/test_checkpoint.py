@@ -21,6 +21,7 @@ TRAIN = params.Train(
     times="logit-normal",
     augment_share=0.0,
     checkpoint_every=10,
+    stop_on=params.StopOn(rule="never", threshold=0.0, every=1, samples=1, path_steps=1),
 )
 FILES = ["network.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"]
 

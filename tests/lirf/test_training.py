@@ -21,6 +21,7 @@ TRAIN = params.Train(
     times="uniform",
     augment_share=0.0,
     checkpoint_every=10,
+    stop_on=params.StopOn(rule="never", threshold=0.0, every=1, samples=1, path_steps=1),
 )
 PERCEPTRON = params.MLP(kind="mlp", width=48, depth=2)
 TRANSFORMER = params.Transformer(kind="transformer", patch=1, width=16, depth=1, heads=2)

@@ -56,7 +56,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def test_the_bank_holds_every_training_row(tmp_path: Path, images: Path, model: Path) -> None:
-    encode(numbers(), images, model, Out(tmp_path / "bank"))
+    encode(numbers(), images, model, Out(tmp_path / "bank"), Out(tmp_path / "heldout"))
     bank = store.read_bank(tmp_path / "bank")
     rows = bank.rows.to_pylist()
     assert bank.rows.schema == store.BANK_SCHEMA
@@ -73,7 +73,7 @@ def test_the_bank_holds_every_training_row(tmp_path: Path, images: Path, model: 
 def test_latents_are_scaled_and_decode_where_they_came_from(
     tmp_path: Path, images: Path, model: Path
 ) -> None:
-    encode(numbers(), images, model, Out(tmp_path / "bank"))
+    encode(numbers(), images, model, Out(tmp_path / "bank"), Out(tmp_path / "heldout"))
     bank = store.read_bank(tmp_path / "bank")
     np.testing.assert_allclose(bank.latents.mean(axis=(0, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(bank.latents.std(axis=(0, 2, 3)), 1, atol=1e-5)
@@ -84,9 +84,30 @@ def test_latents_are_scaled_and_decode_where_they_came_from(
     np.testing.assert_allclose(bank.space.unscale(bank.latents), raw, atol=1e-5)
 
 
+def test_held_out_latents_lie_in_the_space_of_the_bank(
+    tmp_path: Path, images: Path, model: Path
+) -> None:
+    encode(numbers(), images, model, Out(tmp_path / "bank"), Out(tmp_path / "heldout"))
+    bank, heldout = store.read_bank(tmp_path / "bank"), store.read_latents(tmp_path / "heldout")
+    assert heldout.space == bank.space
+    assert heldout.rows["id"].to_pylist() == ["heldout-00000", "heldout-00001"]
+    cpu = torch.device("cpu")
+    raw = ae.encode(ae.load(model, cpu), store.read_part(images).array[6:], 2, cpu)
+    np.testing.assert_allclose(heldout.latents, bank.space.scale(raw), atol=1e-5)
+
+
+def test_there_may_be_no_held_out_image(tmp_path: Path, images: Path, model: Path) -> None:
+    part = store.read_part(images)
+    store.write_part(tmp_path / "train", part.array[:6], part.rows.slice(0, 6), part.attributes)
+    encode(numbers(), tmp_path / "train", model, Out(tmp_path / "bank"), Out(tmp_path / "heldout"))
+    assert store.read_latents(tmp_path / "heldout").latents.shape == (0, 2, 4, 4)
+
+
 def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, images: Path, model: Path) -> None:
     for name in ("a", "b"):
-        encode(numbers(), images, model, Out(tmp_path / name))
+        (tmp_path / name).mkdir()
+        outputs = (Out(tmp_path / name / output) for output in ("bank", "heldout"))
+        encode(numbers(), images, model, *outputs)
     files = [path for path in (tmp_path / "a").rglob("*") if path.is_file()]
     assert files
     for path in files:
@@ -104,11 +125,11 @@ def test_a_latent_that_is_not_finite_names_its_image(
     folder = tmp_path / "broken"
     ae.save(loaded, folder)
     with pytest.raises(ValueError, match=r"^the latent of train-00000 is not finite"):
-        encode(numbers(), images, folder, Out(tmp_path / "bank"))
+        encode(numbers(), images, folder, Out(tmp_path / "bank"), Out(tmp_path / "heldout"))
     assert not (tmp_path / "bank").exists()
 
 
 def test_a_changed_autoencoder_is_refused(tmp_path: Path, images: Path, model: Path) -> None:
     (model / ae.CONFIG).write_text((model / ae.CONFIG).read_text() + "\n")
     with pytest.raises(ValueError, match=r"fingerprint"):
-        encode(numbers(), images, model, Out(tmp_path / "bank"))
+        encode(numbers(), images, model, Out(tmp_path / "bank"), Out(tmp_path / "heldout"))
