@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -26,6 +27,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 BANK_ZERO = "r00"
 """The round before the first: its bank is the encoded training set, its weights are untrained."""
+
+
+Document = TypeVar("Document", bound=BaseModel)
 
 
 class Section(BaseModel):
@@ -266,6 +270,15 @@ def load(path: Path) -> Params:
     Raises:
         ValueError: one line that names the file, the key, the value and the remedy.
     """
+    return validate(Params, read(path), str(path))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        ValueError: one line: the file is missing, not YAML, or not a mapping.
+    """
     try:
         document = YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError:
@@ -277,20 +290,29 @@ def load(path: Path) -> Params:
         raise ValueError(f"{path}: not valid YAML{where}: {problem}") from None
     if not isinstance(document, dict):
         raise ValueError(f"{path}: must be a mapping of sections, is {type(document).__name__}")
+    return document
+
+
+def validate(model: type[Document], document: Mapping[str, Any], name: str) -> Document:
+    """Return `document` as a `model`; errors begin with `name`.
+
+    Raises:
+        ValueError: one line that names the key, the value and the remedy.
+    """
     try:
-        return Params.model_validate(document)
+        return model.model_validate(document)
     except ValidationError as error:
         errors = error.errors(include_url=False)
         # A mistyped key is both unknown and missing: the former names the remedy.
         first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
-        raise ValueError(f"{path}: {_explain(first)}") from None
+        raise ValueError(f"{name}: {_explain(model, first)}") from None
 
 
 def _missing(model: str, after: str) -> str:
     return f"models.{model} is missing; add `{model}: {{after: {after}, steps: N}}`"
 
 
-def _explain(error: ErrorDetails) -> str:
+def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
     """Turn pydantic's first complaint into one line: key, value, remedy."""
     location = [str(part) for part in error["loc"]]
     key = ".".join(part for part in location if part not in ("[key]", "transformer", "mlp"))
@@ -299,7 +321,7 @@ def _explain(error: ErrorDetails) -> str:
         case "value_error":  # ours: it already says everything
             return str(error.get("ctx", {})["error"])
         case "extra_forbidden":
-            valid = sorted(_keys(Params, error["loc"][:-1]))
+            valid = sorted(_keys(model, error["loc"][:-1]))
             near = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.0)[0]
             return f"{key}: unknown key; did you mean `{near}`? (valid: {', '.join(valid)})"
         case "missing":

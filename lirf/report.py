@@ -32,6 +32,12 @@ class Column:
     form: str
     better: str = ""
 
+    @property
+    def head(self) -> str:
+        """The title with an arrow towards better."""
+        arrow = {"lower": "↓", "higher": "↑", "nearer to 1": "→ 1"}.get(self.better, "")
+        return f"{self.title} {arrow}".rstrip()
+
 
 COLUMNS = (
     Column("copies", "copies", ".3f", "lower"),
@@ -102,7 +108,7 @@ def tsv(rows: Sequence[Result]) -> str:
 
 def table(results: Sequence[Result], protocol: str) -> str:
     """Write the results as a Markdown table with the protocol in one line beneath it."""
-    titles = ["", *(f"{c.title} {_arrow(c.better)}".rstrip() for c in COLUMNS)]
+    titles = ["", *(column.head for column in COLUMNS)]
     lines = ["| " + " | ".join(titles) + " |", "|---" + "|---:" * len(COLUMNS) + "|"]
     for result in results:
         cells = [str(result["round"]), *(_cell(result.get(c.key), c.form) for c in COLUMNS)]
@@ -128,7 +134,7 @@ def protocol_line(result: Result) -> str:
 def curves(results: Sequence[Result], baseline: Result, path: Path) -> None:
     """Draw every column over `results` (the models of the loop, in order), `baseline` dashed."""
     names = [str(result["round"]) for result in results]
-    with _drawing(path, 13, 6) as figure:
+    with drawing(path, 13, 6) as figure:
         grid = figure.subplots(2, 4, sharex=True)
         for axes, column in zip(grid.flat, COLUMNS, strict=True):
             values = [_number(result.get(column.key)) for result in results]
@@ -154,7 +160,7 @@ def losses(
     Each model has (steps, losses), its steps counted from the start of the loop.
     """
     reach = baseline[0][-1] / 80
-    with _drawing(path, 9, 4.5) as figure:
+    with drawing(path, 9, 4.5) as figure:
         axes = figure.subplots()
         start = 0.0
         for name, (steps, values) in loop.items():
@@ -243,10 +249,6 @@ def _limit(axes: Axes, values: Sequence[float], *, share: bool) -> None:
         axes.set_ylim(0, 1.03)
 
 
-def _arrow(better: str) -> str:
-    return {"lower": "↓", "higher": "↑", "nearer to 1": "→ 1"}.get(better, "")
-
-
 def _cell(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
@@ -260,7 +262,7 @@ def _hash(fingerprint: str | None) -> str:
 
 
 @contextmanager
-def _drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
+def drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
     """Yield a figure in Matplotlib's own style, whatever a user's settings say; write it as PNG.
 
     The bytes depend on the drawing alone: no date, no version.

@@ -31,6 +31,7 @@ class Stage:
     round: str  # meta.round: the subflow it belongs to, or ""
     inputs: tuple[str, ...]  # paths that it reads and another stage writes
     sources: tuple[str, ...]  # paths that it reads and no stage writes: code, the user's images
+    params: tuple[str, ...]  # keys of params.yaml that it depends on
     loose: tuple[str, ...]  # outputs that DVC does not cache: small files kept in git
     metrics: tuple[str, ...]
     plots: tuple[str, ...]
@@ -67,6 +68,7 @@ def read(root: Path) -> dict[str, Stage]:
                         for d in node.deps
                         if not _within(d.def_path, made) and not hasattr(d, "params")
                     ),
+                    params=tuple(key for d in node.deps for key in getattr(d, "params", ())),
                     loose=tuple(out.def_path for out in node.outs if not out.use_cache),
                     metrics=tuple(out.def_path for out in node.outs if out.metric),
                     plots=tuple(out.def_path for out in node.outs if out.plot),
@@ -109,7 +111,9 @@ def changed(root: Path) -> set[str]:
 
 
 def select(stages: dict[str, Stage], target: str, upstream: bool) -> dict[str, Stage]:
-    """Return `target` with or without what it depends on; every stage where it is empty.
+    """Return `target` with or without what it depends on.
+
+    An empty target is what plain `dvc repro` means: every stage of the `dvc.yaml` at the root.
 
     Raises:
         ValueError: there is no such stage; the line names the nearest.
@@ -117,7 +121,7 @@ def select(stages: dict[str, Stage], target: str, upstream: bool) -> dict[str, S
     if not target:
         if not upstream:
             raise ValueError("upstream = false: needs a target, one stage such as train@r01")
-        return stages
+        return {name: stage for name, stage in stages.items() if ":" not in name}
     if target not in stages:
         near = difflib.get_close_matches(target, stages, n=1, cutoff=0.0)
         hint = f"; did you mean {near[0]}?" if near else ""

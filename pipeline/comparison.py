@@ -1,0 +1,513 @@
+"""Measure every method of a plan on every data set and seed: `python -m pipeline.comparison`.
+
+Each run is the workflow's own DVC graph in a folder of its own below `.scratch/comparison`, on a
+copy of the working tree's tracked files as they are at the start. Runs share a DVC cache, so that
+a stage that several have in common is computed once. What is already in the table is not run
+again; a killed comparison goes on from the last finished stage and training checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from lirf import comparison, files, params
+from lirf import plan as plans
+from lirf.params import Params
+from lirf.plan import Plan, Run
+from pipeline import devices, exchange, graph, lock
+from pipeline import stage as stages_
+from pipeline.stage import Place
+
+PLAN = Path("pipeline/studies/comparison.yaml")
+RENDER = "pipeline/studies/dvc.yaml:compare"
+SCRATCH = Path(".scratch/comparison")
+SHARED = "encode"
+"""What runs have most in common: all up to this stage is computed by one run, the others wait."""
+
+DIGITS = 16  # of a fingerprint
+WEIGHT = 1 << 30
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a stage and all before it depend on besides images: code, and keys of params.yaml."""
+
+    code: str
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model to train and measure, and the rows of the table that it is."""
+
+    params: Params
+    target: str  # final | baseline
+    dataset: str
+    folder: Path | None  # with the images; None: the project's own
+    images: str  # fingerprint of that folder
+    key: str  # fingerprint of the params that the target depends on
+    code: str  # fingerprint of the code that the target depends on
+    shared: str  # fingerprint of all that stage SHARED depends on
+    rows: tuple[Run, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of its folder and log."""
+        first = self.rows[0]
+        whole = _fingerprint([self.key, self.code, self.images, self.target])
+        return f"{first.dataset}-{first.method}-{first.seed}-{whole[:8]}"
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The columns that a row of the table must have to be this one."""
+        return {
+            "target": self.target,
+            "images": self.images,
+            "params": self.key,
+            "code": self.code,
+        }
+
+
+@dataclass
+class Table:
+    """The rows at `path`, written whole at every change."""
+
+    path: Path
+    rows: list[dict[str, Any]]
+
+    @classmethod
+    def load(cls, path: Path) -> Table:
+        """Read the table, empty where there is none."""
+        return cls(path, comparison.parse(path.read_text(), str(path)) if path.exists() else [])
+
+    def find(self, job: Job) -> dict[str, Any] | None:
+        """Return a row of the same model, whichever study it was made for."""
+        wanted = job.identity.items()
+        return next((row for row in self.rows if wanted <= _text(row).items()), None)
+
+    def state(self, job: Job, run: Run) -> str:
+        """Return whether the row of `run` is there, stale or missing."""
+        own = [row for row in self.rows if _place(row) == _place(vars(run))]
+        if any(job.identity.items() <= _text(row).items() for row in own):
+            return "there"
+        return "stale" if own else "missing"
+
+    def put(self, job: Job, result: Mapping[str, Any]) -> None:
+        """Write `result` for every row that `job` is, in the place of what stood there."""
+        new = [
+            {**result, **{key: vars(run)[key] for key in comparison.KEY}, **job.identity}
+            for run in job.rows
+        ]
+        places = {_place(row) for row in new}
+        self.rows = [row for row in self.rows if _place(row) not in places] + new
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(f".{self.path.name}.partial")
+        partial.write_text(comparison.tidy(self.rows))
+        partial.replace(self.path)
+
+
+@dataclass
+class Bench:
+    """Works off jobs, some at a time, and puts what comes out into the table."""
+
+    place: Place
+    source: Path  # the copy of the working tree
+    scratch: Path
+    table: Table
+    jobs: int
+    threads: int
+    keep: bool
+    devices: tuple[str, ...] = ()
+    failed: int = 0
+    done: int = 0
+    _active: Counter[tuple[str, int]] = field(default_factory=Counter)
+    _shared: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _ready: set[str] = field(default_factory=set)
+
+    async def work(self, jobs: Sequence[Job]) -> None:
+        """Run all of `jobs`."""
+        pending, total = list(jobs), len(jobs)
+
+        async def worker() -> None:
+            while pending and not self.place.stop.is_set():
+                # Two runs of one seed may have more stages in common: rather not side by side.
+                job = min(pending, key=lambda one: self._active[one.dataset, one.rows[0].seed])
+                pending.remove(job)
+                seat = (job.dataset, job.rows[0].seed)
+                self._active[seat] += 1
+                try:
+                    async with devices.hold(self.devices, self.place.stop) as device:
+                        await self._run(job, replace(self.place, device=device), total)
+                finally:
+                    self._active[seat] -= 1
+
+        await asyncio.gather(*(worker() for _ in range(self.jobs)))
+
+    async def _run(self, job: Job, place: Place, total: int) -> None:
+        """Run one job. A failure is told in a line and leaves the folder and the log."""
+        if place.stop.is_set():
+            return
+        folder = self.scratch / "runs" / job.name
+        log = self.scratch / "logs" / f"{job.name}.log"
+        device = "cuda" if self.devices else "cpu"
+        cache = SCRATCH.resolve() / "cache" / f"{device}-{self.threads}"
+        prepare(self.source, folder, job, cache)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("")
+        place = replace(place, root=folder)
+        began, ends = 0.0, Counter[str]()
+        async with self._shared.setdefault(job.shared, asyncio.Lock()):
+            began = time.monotonic()
+            if job.shared not in self._ready and await _reproduce(SHARED, place, log, ends):
+                self._ready.add(job.shared)
+        code_ok = job.shared in self._ready and not place.stop.is_set()
+        if code_ok:
+            own = Counter[str]()
+            code_ok = await _reproduce(f"evaluate@{job.target}", place, log, own)
+            ends["ran"] += own["ran"]
+            ends["all"] = own.total()
+        if place.stop.is_set() and not code_ok:
+            return
+        self.done += 1
+        try:
+            if not code_ok:
+                raise ValueError(_reason(log))
+            result = read(folder, job)
+        except ValueError as error:
+            self.failed += 1
+            _say(f"[{self.done}/{total}] {job.name}: failed: {error}; see {log}")
+            return
+        seconds = time.monotonic() - began
+        result |= {"seconds": round(seconds, 1), "ran": f"{ends['ran']} of {ends['all']}"}
+        result |= {"threads": self.threads, "device": device}
+        self.table.put(job, result)
+        if not self.keep:
+            shutil.rmtree(folder)
+        _say(f"[{self.done}/{total}] {job.name}: {seconds:.0f} s, {result['ran']} stages ran")
+
+
+async def _reproduce(target: str, place: Place, log: Path, ends: Counter[str]) -> bool:
+    """Bring `target` up to date; count in `ends` how its stages ended. Return whether it went."""
+    code: list[int] = []
+    with log.open("a") as file:
+        async for line in stages_.lines([*stages_.DVC, "repro", target], place, code):
+            file.write(line + "\n")
+            file.flush()
+            if line.startswith("Running stage "):
+                ends["ran"] += 1
+            elif line.startswith("Stage ") and ("didn't change" in line or "is cached" in line):
+                ends["kept"] += 1
+    return code == [0]
+
+
+def _reason(log: Path) -> str:
+    """Return the line of a log that says what went wrong."""
+    lines = [line for line in log.read_text().splitlines() if line.strip()]
+    told = [line for line in lines if line.lower().startswith("error: ")]
+    return (told or lines or ["no output"])[0].partition("rror: ")[2] or "no reason given"
+
+
+def read(folder: Path, job: Job) -> dict[str, Any]:
+    """Return what the run in `folder` measured: metrics and their protocol, bank, admission.
+
+    Raises:
+        ValueError: a file is missing or damaged.
+    """
+    metrics = folder / "data" / "metrics"
+    document = files.read_json(metrics / f"{job.target}.json")
+    prepared = files.read_json(metrics / "prepare.json")
+    found = {key: value for key, value in document.items() if key != "seed"}
+    found |= {
+        "evaluate_seed": document["seed"],
+        "bank_rows": prepared["train"] + prepared["mirrored"],
+        "admitted": None,
+    }
+    if job.target == "final":
+        rounds = [files.read_json(metrics / "admission" / f"{r}.json") for r in job.params.rounds]
+        candidates = sum(one["candidates"] for one in rounds)
+        admitted = sum(one["admitted"] for one in rounds)
+        found |= {
+            "bank_rows": rounds[-1]["bank_after"],
+            "admitted": round(admitted / candidates, 6) if candidates else None,
+        }
+    return found
+
+
+def export(root: Path, folder: Path) -> None:
+    """Copy the tracked files of the working tree at `root`, as they are, without results.
+
+    Raises:
+        ValueError: `root` is no git repository.
+    """
+    git = ["git", "-C", str(root), "ls-files", "-z"]
+    done = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise ValueError(f"{root}: {' '.join(done.stderr.split())}; start it in a clone")
+    for name in done.stdout.split("\0")[:-1]:
+        path = Path(name)
+        if path.parts[0] == "data" or path.name == "dvc.lock" or not (root / name).is_file():
+            continue
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(root / name, folder / name, follow_symlinks=False)
+    _configure(folder)
+
+
+def prepare(source: Path, folder: Path, job: Job, cache: Path) -> None:
+    """Make the repository of a run: code, images, params.yaml, a shared cache, nothing else shared.
+
+    What an earlier, killed attempt has left in `folder` stays and is used.
+    """
+    shutil.copytree(source, folder, symlinks=True, dirs_exist_ok=True)
+    if job.folder is not None:
+        shutil.copytree(job.folder, folder / "images" / job.dataset, dirs_exist_ok=True)
+    YAML().dump(job.params.model_dump(mode="json", by_alias=True), folder / "params.yaml")
+    _configure(folder, {"cache": {"dir": cache}})
+
+
+def _configure(folder: Path, own: Mapping[str, Mapping[str, object]] | None = None) -> None:
+    """Make the folder a DVC repository that is alone: no git around it, no index shared.
+
+    DVC's index of file hashes is a database per repository: with the folder it goes.
+    """
+    core = {"no_scm": "true", "site_cache_dir": folder.resolve() / ".dvc" / "site"}
+    lines = [
+        line
+        for section, values in {"core": core, **(own or {})}.items()
+        for line in (f"[{section}]", *(f"    {key} = {value}" for key, value in values.items()))
+    ]
+    (folder / ".dvc").mkdir(exist_ok=True)
+    (folder / ".dvc" / "config.local").write_text("\n".join(lines) + "\n")
+
+
+def subject(root: Path, stages: Mapping[str, graph.Stage], target: str) -> Subject:
+    """Return what `target` and all before it depend on."""
+    upstream = graph.select(dict(stages), target, upstream=True).values()
+    code = {path for stage in upstream for path in stage.sources if path.endswith(".py")}
+    digests = {path: exchange.digest(root / path) for path in sorted(code)}
+    keys = {key for stage in upstream for key in stage.params}
+    if any(key.startswith("rounds.") for key in keys):  # a loop has any number of rounds
+        keys |= {"rounds", "models"}
+    return Subject(_fingerprint(digests), tuple(sorted(keys)))
+
+
+def make_jobs(
+    runs: Iterable[Run], subjects: Mapping[str, Subject], images: Mapping[str, Path]
+) -> list[Job]:
+    """Return a job for every model among `runs`; equal ones of several studies are one."""
+    digests = {name: exchange.digest(path)[:DIGITS] for name, path in images.items()}
+    found: dict[tuple[str, ...], Job] = {}
+    for run in runs:
+        document = run.params.model_dump(mode="json", by_alias=True)
+        own, shared = subjects[f"evaluate@{run.target}"], subjects[SHARED]
+        source = digests.get(run.dataset, "embedded")
+        key = _pick(document, own.keys)
+        job = Job(
+            params=run.params,
+            target=run.target,
+            dataset=run.dataset,
+            folder=images.get(run.dataset),
+            images=source,
+            key=key,
+            code=own.code,
+            shared=_fingerprint([_pick(document, shared.keys), shared.code, source]),
+            rows=(run,),
+        )
+        known = found.setdefault((run.target, source, key), job)
+        if known is not job:
+            found[run.target, source, key] = replace(known, rows=(*known.rows, run))
+    return list(found.values())
+
+
+def _pick(document: Mapping[str, Any], keys: Iterable[str]) -> str:
+    """Return the fingerprint of those values of `document`."""
+    values = {}
+    for key in keys:
+        value: Any = document
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        values[key] = value
+    return _fingerprint(values)
+
+
+def _fingerprint(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:DIGITS]
+
+
+def _text(row: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(row.get(key)) for key in ("target", "images", "params", "code")}
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[key] for key in ("study", "dataset", "method", "seed"))
+
+
+def _folders(plan: Plan, given: Sequence[str]) -> dict[str, Path]:
+    """Return the folders of images outside of the project, `given` as NAME=FOLDER first."""
+    found = {name: d.images for name, d in plan.datasets.items() if d.images is not None}
+    for text in given:
+        name, _, folder = text.partition("=")
+        if name not in found or not folder:
+            known = ", ".join(found) or "none"
+            raise ValueError(f"--images {text}: must be NAME=FOLDER, NAME one of: {known}")
+        found[name] = folder
+    return {name: Path(folder).expanduser() for name, folder in found.items()}
+
+
+@contextlib.contextmanager
+def _interruptible(stop: asyncio.Event) -> Iterator[None]:
+    """Set `stop` on Ctrl-C and on SIGTERM: runs end, the table is whole."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def _work(options: argparse.Namespace) -> int:
+    """Do what the command line asks for; return the exit status."""
+    plan, root = plans.load(options.plan), Path.cwd()
+    for name in options.study:
+        if name not in plan.studies:
+            raise ValueError(f"--study {name}: no such study; there are {', '.join(plan.studies)}")
+    for name in ("jobs", "threads"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} {getattr(options, name)}: must be at least 1")
+    folders = _folders(plan, options.images)
+    table = Table.load(Path("data/studies") / options.plan.stem / "runs.tsv")
+    scratch = SCRATCH / options.plan.stem
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="source-") as temporary:
+        source = Path(temporary)
+        export(root, source)
+        base = params.read(source / "params.yaml")
+        runs = [run for run in plans.unroll(plan, base, str(options.plan)) if _asked(options, run)]
+        missing = {name for name, folder in folders.items() if not folder.is_dir()}
+        for name in sorted(missing & {run.dataset for run in runs}):
+            left = sum(run.dataset == name for run in runs)
+            _say(
+                f"{name}: {folders[name]}: no such folder, {left} runs skipped; --images {name}=DIR"
+            )
+        here = {name: folder for name, folder in folders.items() if name not in missing}
+        stages = graph.read(source)
+        targets = (*(f"evaluate@{run.target}" for run in runs), SHARED)
+        subjects = {target: subject(source, stages, target) for target in dict.fromkeys(targets)}
+        jobs = make_jobs((run for run in runs if run.dataset not in missing), subjects, here)
+        if options.list:
+            _list(table, jobs)
+            return 0
+        with lock.hold(scratch, "comparison") as held:
+            return await _run(options, table, jobs, source, held.descriptor)
+
+
+def _asked(options: argparse.Namespace, run: Run) -> bool:
+    return not options.study or run.study in options.study
+
+
+async def _run(
+    options: argparse.Namespace, table: Table, jobs: list[Job], source: Path, descriptor: int
+) -> int:
+    """Run what is missing or stale; return the exit status."""
+    todo = []
+    for job in jobs:
+        row = table.find(job)
+        if row is None:
+            todo.append(job)
+        elif any(table.state(job, run) != "there" for run in job.rows):
+            table.put(job, row)
+    _say(f"{len(jobs) - len(todo)} of {len(jobs)} models are in {table.path}")
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    stop = asyncio.Event()
+    bench = Bench(
+        place=Place(source, stop, descriptor),
+        source=source,
+        scratch=SCRATCH / options.plan.stem,
+        table=table,
+        jobs=options.jobs,
+        threads=options.threads,
+        keep=options.keep,
+        devices=devices.visible(),
+    )
+    with _interruptible(stop):
+        await bench.work(todo)
+    if stop.is_set():
+        _say("interrupted; the same command goes on from here")
+        return 130
+    return 1 if bench.failed else 0
+
+
+def _list(table: Table, jobs: Iterable[Job]) -> None:
+    """Say for every row of the plan whether it is there."""
+    states = [(run, table.state(job, run)) for job in jobs for run in job.rows]
+    for run, state in states:
+        _say(f"{state:8}{run.study:12}{run.dataset:10}{run.method:32}seed {run.seed}")
+    count = Counter(state for _, state in states)
+    others = {_place(row) for row in table.rows} - {_place(vars(run)) for run, _ in states}
+    _say(
+        f"{count['there']} there, {count['stale']} stale (other code, params or images),"
+        f" {count['missing']} missing; {len(others)} rows of no run that was asked for"
+    )
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a comparison from a terminal; exit status 130 after Ctrl-C, 1 where a run failed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.comparison",
+        description="Measure every method of a plan on every data set and seed.",
+    )
+    parser.add_argument("--plan", type=Path, default=PLAN, help=f"default: {PLAN}")
+    parser.add_argument("--study", action="append", default=[], help="only this one; repeatable")
+    parser.add_argument(
+        "--images",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="where the images of a data set are that are no part of the project; repeatable",
+    )
+    parser.add_argument("-j", "--jobs", type=int, default=2, help="runs at the same time")
+    parser.add_argument("--threads", type=int, default=1, help="of each run: OMP_NUM_THREADS")
+    parser.add_argument("--keep", action="store_true", help="keep the folders of finished runs")
+    parser.add_argument("--list", action="store_true", help="only say what is there")
+    parser.add_argument(
+        "--render", action="store_true", help=f"only draw what is there: dvc repro {RENDER}"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        if options.render:
+            if options.plan != PLAN:
+                raise ValueError(
+                    "--render: draws the default plan; others: python -m stages.compare"
+                )
+            return subprocess.run([*stages_.DVC, "repro", RENDER], check=False).returncode  # noqa: S603
+        return asyncio.run(_work(options))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

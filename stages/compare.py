@@ -1,0 +1,51 @@
+"""Put the methods of a plan side by side: tables, and pictures of what each gains and pays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lirf import comparison, tradeoff
+from lirf import plan as plans
+from lirf.params import Params
+from stages import command
+from stages.command import Out
+
+
+def compare(
+    params: Params,  # noqa: ARG001 - every stage has it
+    plan: Path,
+    runs: Path,
+    table: Out,
+    picture: Out,
+    ablations: Out,
+    curves: Out,
+) -> None:
+    """Read the rows in `runs` and show those that `plan` asks for.
+
+    `table` and `picture` are of the plan's headline study, `ablations` and the folder `curves`
+    of the others.
+
+    Raises:
+        ValueError: there are no rows, or two were measured by different protocols.
+    """
+    agreed = plans.load(plan)
+    if not runs.is_file():
+        raise ValueError(f"{runs}: missing; `python -m pipeline.comparison` makes it")
+    rows = comparison.with_oracles(agreed, comparison.parse(runs.read_text(), str(runs)))
+    if not rows:
+        raise ValueError(f"{runs}: no row of {plan}; run `python -m pipeline.comparison`")
+    comparison.require_one_protocol(rows, str(runs))
+    rows = [row for row in rows if row["method"] != plans.ORACLE]
+    table.write_text(comparison.headline(agreed, rows))
+    tradeoff.tradeoff(agreed, rows, picture)
+    # The name that the folder will have; while it is written it has another.
+    folder = curves.name.removeprefix(".").removesuffix(".partial")
+    ablations.write_text(comparison.ablations(agreed, rows, folder))
+    curves.mkdir()
+    for name in dict.fromkeys(row["study"] for row in rows):
+        if name != agreed.headline:
+            tradeoff.ablation(agreed, name, rows, curves / f"{name}.png")
+
+
+if __name__ == "__main__":
+    command.run(compare)
