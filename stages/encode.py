@@ -6,18 +6,33 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import torch
 
+from lirf import augmentation, device, seeds, store
 from lirf import autoencoder as ae
-from lirf import device, store
+from lirf import params as settings
+from lirf.autoencoder import Autoencoder
 from lirf.params import BANK_ZERO, Params
 from lirf.space import Space
 from stages import command
 from stages.command import Out
 from stages.progress import track
 
+VERSIONS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("image", pa.string()),  # id of the bank's row that it is a version of
+        ("seed", pa.int64()),
+        *((name, pa.float32()) for name in augmentation.LABELS),
+    ]
+)
 
-def encode(params: Params, images: Path, autoencoder: Path, bank: Out) -> None:
+
+def encode(params: Params, images: Path, autoencoder: Path, bank: Out, augmented: Out) -> None:
     """Encode the training rows of `images`, mirrored ones included, and write bank r00.
+
+    `augmented` gets the latents of `encode.augmentation.copies` random versions of each of these
+    rows, in the same space, with the row they are of, their seed and their label.
 
     Raises:
         ValueError: an input is damaged, or a latent is not finite.
@@ -28,11 +43,31 @@ def encode(params: Params, images: Path, autoencoder: Path, bank: Out) -> None:
     train_N = np.flatnonzero(np.array(part.rows["split"].to_pylist()) == "train")
     pixels_NCHW, rows = part.array[train_N], part.rows.take(pa.array(train_N))
     size = params.encode.batch
+    raw_NCHW = _latents(model, pixels_NCHW, rows, size, where, "encode")
+    space = Space.measure(raw_NCHW, model.fingerprint)
+    z_ACHW = np.zeros((0, *space.shape), np.float32)
+    versions_ACHW, versions = _versions(pixels_NCHW, rows, params.encode)
+    if len(versions_ACHW):
+        raw_ACHW = _latents(model, versions_ACHW, versions, size, where, "encode augmented")
+        z_ACHW = space.scale(raw_ACHW)
+    store.write_bank(bank, BANK_ZERO, space.scale(raw_NCHW), _bank_rows(rows), space)
+    store.write_latents(augmented, z_ACHW, versions, space)
+
+
+def _latents(
+    model: Autoencoder,
+    pixels_NCHW: np.ndarray,
+    rows: pa.Table,
+    size: int,
+    where: torch.device,
+    label: str,
+) -> np.ndarray:
+    """Return the raw latents of images, after a check that all are finite."""
     starts = range(0, len(pixels_NCHW), size)
     raw_NCHW = np.concatenate(
         [
             ae.encode(model, pixels_NCHW[start : start + size], size, where)
-            for start in track(starts, len(starts), "encode")
+            for start in track(starts, len(starts), label)
         ]
     )
     finite_N = np.isfinite(raw_NCHW).all(axis=(1, 2, 3))
@@ -42,8 +77,38 @@ def encode(params: Params, images: Path, autoencoder: Path, bank: Out) -> None:
             f"the latent of {culprit} is not finite: lower autoencoder.learning_rate and rerun"
             " `dvc repro`"
         )
-    space = Space.measure(raw_NCHW, model.fingerprint)
-    store.write_bank(bank, BANK_ZERO, space.scale(raw_NCHW), _bank_rows(rows), space)
+    return raw_NCHW
+
+
+def _versions(
+    pixels_NCHW: np.ndarray, rows: pa.Table, config: settings.Encode
+) -> tuple[np.ndarray, pa.Table]:
+    """Return the augmented versions of every image, uint8 [A, C, R, R], and a row for each.
+
+    A version's seed depends on its image's id and its number alone: more copies, or more images,
+    leave the others as they are.
+    """
+    copies = config.augmentation.copies
+    names = [
+        (id_, number, seed)
+        for id_ in rows["id"].to_pylist()
+        for number, seed in enumerate(seeds.seeds(config.augmentation.seed, id_, copies))
+    ]
+    transforms = [
+        augmentation.draw(config.augmentation, seeds.generator(seed)) for _, _, seed in names
+    ]
+    versions_ACHW = pixels_NCHW.repeat(copies, axis=0)
+    for start in range(0, len(versions_ACHW), config.batch):
+        block = slice(start, start + config.batch)
+        versions_ACHW[block] = augmentation.apply(versions_ACHW[block], transforms[block])
+    labels_AL = np.array([one.label() for one in transforms]).reshape(-1, len(augmentation.LABELS))
+    columns = {
+        "id": [f"{id_}-version{number:04d}" for id_, number, _ in names],
+        "image": [id_ for id_, _, _ in names],
+        "seed": [seed for _, _, seed in names],
+        **dict(zip(augmentation.LABELS, labels_AL.T.astype(np.float32), strict=True)),
+    }
+    return versions_ACHW, pa.table(columns, schema=VERSIONS_SCHEMA)
 
 
 def _bank_rows(rows: pa.Table) -> pa.Table:

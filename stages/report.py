@@ -41,7 +41,7 @@ def report(
     documents = {run: files.read_json(metrics / f"{run}.json") for run in [*loop, "baseline"]}
     _require_one_protocol(documents, metrics)
     results = _results(params, documents, metrics)
-    loss = {run: _read_curve(plots / run / "loss.tsv") for run in documents}
+    loss = _curves(params, plots)
     side_by_side = _side_by_side(plots, ["baseline", "final"])
 
     rounds.write_text(reporting.tsv([results[run] for run in [*loop, "baseline"]]))
@@ -84,6 +84,19 @@ def _results(
         }
         for run, document in documents.items()
     }
+
+
+def _curves(params: Params, plots: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the steps and losses of every model; the loop's follow one another.
+
+    A model that started fresh counts its own steps from 1: they are moved behind those before.
+    """
+    found, end = {}, 0
+    for run in [*params.rounds, "final"]:
+        steps, losses = _read_curve(plots / run / "loss.tsv")
+        end += params.models[run].steps
+        found[run] = (steps + (end - steps[-1]), losses)
+    return {**found, "baseline": _read_curve(plots / "baseline" / "loss.tsv")}
 
 
 def _read_curve(path: Path) -> tuple[np.ndarray, np.ndarray]:

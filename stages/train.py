@@ -5,15 +5,19 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from lirf import checkpoint, device, flow, network, store, training
+from lirf import augmentation, checkpoint, device, flow, network, seeds, store, training
+from lirf import params as settings
 from lirf.params import Params
+from lirf.space import Space
+from lirf.training import Augmented
 from stages import command
 from stages.command import Out
 from stages.progress import track
@@ -22,8 +26,20 @@ SCRATCH = Path(".scratch")  # in the current folder; DVC does not know it
 CURVE_POINTS = 500
 
 
-def train(params: Params, run: str, bank: Path, start: Path, weights: Out, loss: Out) -> None:
+def train(
+    params: Params,
+    run: str,
+    bank: Path,
+    augmented: Path,
+    start: Path,
+    weights: Out,
+    loss: Out,
+) -> None:
     """Train on `bank` from the state in `start`; write the new state and the loss curve.
+
+    With `train.augment_share` rows of `augmented` are drawn too. With `train.start: fresh` a model
+    of the loop takes no more than the network's kind and size from `start`; its steps are counted
+    from 1.
 
     A checkpoint every `train.checkpoint_every` steps and at the end lies in
     `.scratch/train-<run>/<fingerprint>`, where the fingerprint is of all that the result depends
@@ -36,11 +52,18 @@ def train(params: Params, run: str, bank: Path, start: Path, weights: Out, loss:
     known = store.read_bank(bank)
     begin = checkpoint.load(start, where)
     begin.space.require(known.space, str(bank))
-    with _claim(SCRATCH / f"train-{run}", _fingerprint(params, run, bank, start)) as scratch:
+    versions = _read_versions(params, augmented, begin.space, where)
+    if params.train.start == "fresh" and run != "baseline":
+        (seed,) = seeds.seeds(params.initialize.seed, f"train {run}", 1)
+        begin = training.afresh(begin, seed)
+    fingerprint = _fingerprint(params, run, bank, augmented, start)
+    with _claim(SCRATCH / f"train-{run}", fingerprint) as scratch:
         state, losses = _resume(scratch, where) or (begin, [])
         first = state.step - len(losses) + 1
         latents = torch.from_numpy(known.latents).to(where)
-        work = _optimise(params, state, latents, losses, steps, scratch)
+        real_N = torch.tensor([kind == "real" for kind in known.rows["kind"].to_pylist()])
+        take = partial(training.train, state, latents, augmented=versions, real_N=real_N)
+        work = _optimise(params, state, take, losses, steps, scratch)
         try:
             for _ in track(work, steps - len(losses), f"train {run}"):
                 pass
@@ -50,10 +73,33 @@ def train(params: Params, run: str, bank: Path, start: Path, weights: Out, loss:
         _write_curve(loss, first, losses)
 
 
+def _read_versions(
+    params: Params, augmented: Path, space: Space, where: torch.device
+) -> Augmented | None:
+    """Return the augmented latents and their labels, None where there are none to be drawn.
+
+    Raises:
+        ValueError: they are damaged, of another space, or missing though they are to be drawn.
+    """
+    versions = store.read_latents(augmented)
+    space.require(versions.space, str(augmented))
+    if not params.train.augment_share:
+        return None
+    if not len(versions.latents):
+        raise ValueError(
+            f"{augmented}: empty, but train.augment_share = {params.train.augment_share}; set"
+            " encode.augmentation.copies and rerun `dvc repro`"
+        )
+    labels_AL = np.stack([versions.rows[name].to_numpy() for name in augmentation.LABELS], axis=1)
+    return Augmented(
+        torch.from_numpy(versions.latents).to(where), torch.from_numpy(labels_AL).to(where)
+    )
+
+
 def _optimise(
     params: Params,
     state: training.State,
-    latents: torch.Tensor,
+    take: Callable[[settings.Train, int], Iterator[tuple[int, float]]],
     losses: list[float],
     steps: int,
     scratch: Path,
@@ -62,7 +108,7 @@ def _optimise(
     every = params.train.checkpoint_every
     while len(losses) < steps:
         count = min(every - len(losses) % every, steps - len(losses))
-        for _, value in training.train(state, latents, params.train, count):
+        for _, value in take(params.train, count):
             losses.append(value)
             yield
         _keep(scratch, state, losses)
@@ -114,16 +160,16 @@ def _resume(scratch: Path, where: torch.device) -> tuple[training.State, list[fl
     return None
 
 
-def _fingerprint(params: Params, run: str, bank: Path, start: Path) -> str:
+def _fingerprint(params: Params, run: str, bank: Path, augmented: Path, start: Path) -> str:
     """Return a hash of all that the result depends on: numbers, inputs, code.
 
     The manifests hold checksums of the other files.
     """
-    code = [Path(str(module.__file__)) for module in (flow, network, training, checkpoint)]
-    manifests = sorted(bank.rglob(store.MANIFEST))
-    digest = hashlib.sha256(
-        f"{params.train.model_dump_json()} {params.models[run].steps} {torch.__version__}".encode()
-    )
+    modules = (augmentation, flow, network, seeds, training, checkpoint)
+    code = [Path(str(module.__file__)) for module in modules]
+    manifests = [*sorted(bank.rglob(store.MANIFEST)), augmented / store.MANIFEST]
+    numbers = (params.train.model_dump_json(), params.initialize.seed, params.models[run].steps)
+    digest = hashlib.sha256(" ".join(map(str, (*numbers, torch.__version__))).encode())
     for path in [*manifests, start / checkpoint.STATE, *code]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -68,7 +68,8 @@ def make_inputs(folder: Path, heldout: int = HELDOUT, **mirrored: bool) -> dict[
     write_images(paths["images"], heldout, **{"flip": False, **mirrored})
     paths["autoencoder"].mkdir()
     autoencoding.save(autoencoding.build(params.autoencoder, 1, SIDE), paths["autoencoder"])
-    encode(params, paths["images"], paths["autoencoder"], Out(folder / "bank"))
+    outputs = (Out(folder / "bank"), Out(folder / "augmented"))
+    encode(params, paths["images"], paths["autoencoder"], *outputs)
     initialize(params, folder / "bank", Out(paths["weights"]))
     return paths
 

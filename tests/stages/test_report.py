@@ -114,6 +114,19 @@ def test_samples_stand_side_by_side(made):
     assert right[middle, middle] == 40 * MODELS.index("final")
 
 
+def test_losses_of_fresh_starts_follow_one_another_like_those_of_warm_ones(inputs, tmp_path):
+    drawn = []
+    for fresh in (False, True):
+        end = 0
+        for run in LOOP:
+            steps = np.linspace(10, PARAMS.models[run].steps, 40).round() + (0 if fresh else end)
+            end += PARAMS.models[run].steps
+            lines = [f"{step:.0f}\t{1 / (i + 1)}" for i, step in enumerate(steps)]
+            (inputs[1] / run / "loss.tsv").write_text("\n".join(["step\tloss", *lines, ""]))
+        drawn.append(make(inputs, tmp_path / str(fresh))["losses"].read_bytes())
+    assert drawn[0] == drawn[1]
+
+
 @pytest.mark.parametrize("name", ["curves", "losses", "samples"])
 def test_pictures_are_pngs(made, name):
     with Image.open(made[name]) as image:
