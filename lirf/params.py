@@ -160,8 +160,10 @@ class Admit(Section):
 
 
 class Evaluate(Section):
-    """How many fresh samples are compared with the held-out images, and in which space."""
+    """How many fresh samples, of which generator, are compared with the held-out images."""
 
+    generator: Literal["network", "mixup", "memory"]
+    mixup_neighbours: Count
     seed: Seed
     samples: Annotated[int, Field(ge=2)]
     features: Literal["pixels", "latents"]

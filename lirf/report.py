@@ -82,11 +82,9 @@ def table(results: Sequence[Result], protocol: str) -> str:
 
 def protocol_line(result: Result) -> str:
     """Say in one line how the numbers of `result` were obtained."""
-    steps = result["solver_steps"]
-    solver = f"{result['solver']}, {steps} steps" if steps else f"{result['solver']}, adaptive"
     reference = {"heldout": "held-out", "train": "**training**"}[result["reference"]]
     return (
-        f"{result['n_fake']} samples (seed {result['seed']}; {solver}) against"
+        f"{result['n_fake']} samples (seed {result['seed']}; {_source(result)}) against"
         f" {result['n_reference']} {reference} images, copies against {result['n_train']} training"
         f" images, mirrored or not{' (as in training)' if result['flip'] else ''}; features:"
         f" {result['features']}{_hash(result['feature_hash'])} at {result['resolution']} px"
@@ -162,6 +160,16 @@ def _limit(axes: Axes, values: Sequence[float], *, share: bool) -> None:
     axes.set_ylim(0, max(top, 0.1) if share else top or 1)
     if share and top > 0.9:
         axes.set_ylim(0, 1.03)
+
+
+def _source(result: Result) -> str:
+    """Say what the samples come from."""
+    if result["generator"] == "mixup":
+        return f"mixup of real latents with their {result['mixup_neighbours']} nearest, no network"
+    if result["generator"] == "memory":
+        return "real latents drawn with replacement, no network"
+    steps = result["solver_steps"]
+    return f"{result['solver']}, {steps} steps" if steps else f"{result['solver']}, adaptive"
 
 
 def _arrow(better: str) -> str:

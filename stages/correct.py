@@ -35,7 +35,7 @@ def correct(
     old.space.require(new.space, str(candidates))
     bank_ND, z_MD = _flat(old.latents), _flat(new.latents)
     _check_finite(run, z_MD, new.rows)
-    group_N = _groups(old.rows)
+    group_N = store.image_groups(old.rows)
     _check_count(params.correct.neighbours, bank, group_N)
     is_real_N = np.array(old.rows["kind"].to_pylist()) == "real"
     real_ND = bank_ND[is_real_N]
@@ -91,12 +91,6 @@ def _apply(
 def _flat(latents_NCHW: np.ndarray) -> np.ndarray:
     """Return latents as rows, [N, D]."""
     return latents_NCHW.reshape(len(latents_NCHW), int(np.prod(latents_NCHW.shape[1:])))
-
-
-def _groups(rows: pa.Table) -> np.ndarray:
-    """Number the bank rows [N] such that an image and its mirrored twin share a number."""
-    pairs = zip(rows["source"].to_pylist(), rows["id"].to_pylist(), strict=True)
-    return np.unique([source or id_ for source, id_ in pairs], return_inverse=True)[1]
 
 
 def _check_finite(run: str, z_MD: np.ndarray, rows: pa.Table) -> None:

@@ -86,6 +86,8 @@ def test_unknown_and_missing_keys(tmp_path: Path, old: str, new: str, message: s
         ("start: warm", "start: cold", "train.start = 'cold': should be 'warm' or 'fresh'"),
         ("copies: 0", "copies: -1", "encode.augmentation.copies = -1: should be greater"),
         ("rotation: 15", "rotation: 200", "encode.augmentation.rotation = 200: should be less"),
+        ("generator: network", "generator: gan", "evaluate.generator = 'gan': should be 'network'"),
+        ("mixup_neighbours: 3", "mixup_neighbours: 0", "evaluate.mixup_neighbours = 0: should be"),
     ],
 )
 def test_wrong_types_and_ranges_name_key_value_and_range(
