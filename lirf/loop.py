@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lirf import admission, pull, sampler, training
+from lirf import admission, pull, sampler, seeds, training
 from lirf.params import Params
+from lirf.training import Augmented
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,17 @@ def begin(latents_NCHW: np.ndarray, group_N: np.ndarray | None = None) -> Bank:
 
 
 def refine(
-    state: training.State, bank: Bank, numbers: Params, device: torch.device | None = None
+    state: training.State,
+    bank: Bank,
+    numbers: Params,
+    device: torch.device | None = None,
+    augmented: Augmented | None = None,
 ) -> Iterator[Turn]:
     """Densify `bank` by the rounds of `numbers`, and train `state` on the last bank.
 
     `state` is changed in place: within a turn it is that turn's, and when the iterator ends it is
-    the final model's. A round that admits nothing is no error; `admission.warning` says why.
+    the final model's. `augmented` are the rows of `train.augment_share`; `train.stop_on` is not
+    heeded. A round that admits nothing is no error; `admission.warning` says why.
 
     Raises:
         ValueError: a loss or a sample is not finite, or the bank has too few rows for
@@ -64,11 +70,12 @@ def refine(
     device = device or torch.device("cpu")
     for name, round_ in numbers.rounds.items():
         with _named(name):
+            _train(state, bank, numbers, name, device, augmented)
             turn = _turn(name, round_.lambda_, state, bank, numbers, device)
         yield turn
         bank = turn.bank
     with _named("final"):
-        _train(state, bank, numbers, "final", device)
+        _train(state, bank, numbers, "final", device, augmented)
 
 
 def merge(bank: Bank, latents_ACHW: np.ndarray) -> Bank:
@@ -89,10 +96,9 @@ def _turn(
     numbers: Params,
     device: torch.device,
 ) -> Turn:
-    """Train, sample, correct, admit, merge."""
-    _train(state, bank, numbers, name, device)
+    """Sample, correct, admit, merge."""
     count = math.ceil(numbers.sample.ratio * int(bank.real.sum()))
-    seeds_M = sampler.seeds(numbers.sample.seed, name, count)
+    seeds_M = seeds.seeds(numbers.sample.seed, name, count)
     field = training.ema_field(state)
     batches = sampler.sample(field, seeds_M, state.space.shape, numbers.sample, device)
     z_MCHW = np.concatenate([z_BCHW.numpy() for z_BCHW in batches])
@@ -112,11 +118,20 @@ def _turn(
 
 
 def _train(
-    state: training.State, bank: Bank, numbers: Params, name: str, device: torch.device
+    state: training.State,
+    bank: Bank,
+    numbers: Params,
+    name: str,
+    device: torch.device,
+    augmented: Augmented | None,
 ) -> None:
     """Take the steps of the model `name` on the bank."""
-    latents_NCHW = torch.from_numpy(bank.latents).to(device)
-    for _ in training.train(state, latents_NCHW, numbers.train, numbers.models[name].steps):
+    if numbers.train.start == "fresh":
+        (seed,) = seeds.seeds(numbers.initialize.seed, f"train {name}", 1)
+        vars(state).update(vars(training.afresh(state, seed)))
+    latents_NCHW, real_N = torch.from_numpy(bank.latents).to(device), torch.from_numpy(bank.real)
+    steps = numbers.models[name].steps
+    for _ in training.train(state, latents_NCHW, numbers.train, steps, augmented, real_N):
         pass
 
 

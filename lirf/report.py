@@ -118,11 +118,9 @@ def table(results: Sequence[Result], protocol: str) -> str:
 
 def protocol_line(result: Result) -> str:
     """Say in one line how the numbers of `result` were obtained."""
-    steps = result["solver_steps"]
-    solver = f"{result['solver']}, {steps} steps" if steps else f"{result['solver']}, adaptive"
     reference = {"heldout": "held-out", "train": "**training**"}[result["reference"]]
     return (
-        f"{result['n_fake']} samples (seed {result['seed']}; {solver}) against"
+        f"{result['n_fake']} samples (seed {result['seed']}; {_source(result)}) against"
         f" {result['n_reference']} {reference} images, copies against {result['n_train']} training"
         f" images, mirrored or not{' (as in training)' if result['flip'] else ''}; features:"
         f" {result['features']}{_hash(result['feature_hash'])} at {result['resolution']} px"
@@ -186,7 +184,7 @@ def diagnosis(
     run: str, t_S: np.ndarray, distance_S: np.ndarray, bins: Sequence[Bin], path: Path
 ) -> None:
     """Draw a model's distance to the memorising field over t, and its copies by local density."""
-    with _drawing(path, 11, 4) as figure:
+    with drawing(path, 11, 4) as figure:
         left, right = figure.subplots(1, 2)
         left.plot(t_S, distance_S, "o-", color=LOOP, clip_on=False)
         left.axhline(0, color=BASELINE, linestyle="--", clip_on=False)
@@ -213,7 +211,7 @@ def diagnosis(
 def collapse(results: Sequence[Result], baseline: Result, path: Path) -> None:
     """Draw the collapse and the two Hausdorff distances over `results`, `baseline` dashed."""
     names = [str(result["round"]) for result in results]
-    with _drawing(path, 13, 3.8) as figure:
+    with drawing(path, 13, 3.8) as figure:
         for axes, panel in zip(figure.subplots(1, 3), COLLAPSE, strict=True):
             shown = zip(panel.lines, ("o-", "o:"), (LOOP, GREY), strict=False)
             for (key, label), marks, colour in shown:
@@ -247,6 +245,16 @@ def _limit(axes: Axes, values: Sequence[float], *, share: bool) -> None:
     axes.set_ylim(0, max(top, 0.1) if share else top or 1)
     if share and top > 0.9:
         axes.set_ylim(0, 1.03)
+
+
+def _source(result: Result) -> str:
+    """Say what the samples come from."""
+    if result["generator"] == "mixup":
+        return f"mixup of real latents with their {result['mixup_neighbours']} nearest, no network"
+    if result["generator"] == "memory":
+        return "real latents drawn with replacement, no network"
+    steps = result["solver_steps"]
+    return f"{result['solver']}, {steps} steps" if steps else f"{result['solver']}, adaptive"
 
 
 def _cell(value: float | None, form: str) -> str:

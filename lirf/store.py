@@ -54,8 +54,8 @@ def bank_rows(columns: Mapping[str, Any]) -> pa.Table:
     )
 
 
-def groups(rows: pa.Table) -> np.ndarray:
-    """Number the rows of a bank [N] such that an image and its mirrored twin share a number."""
+def image_groups(rows: pa.Table) -> np.ndarray:
+    """Number bank rows [N] such that an image and its mirrored twin share a number."""
     pairs = zip(rows["source"].to_pylist(), rows["id"].to_pylist(), strict=True)
     return np.unique([source or id_ for source, id_ in pairs], return_inverse=True)[1]
 

@@ -115,7 +115,7 @@ def _known(old: store.Bank, others: store.Bank) -> Known:
         reference_ND, split = others.latents.reshape(len(others.latents), -1), "heldout"
     else:
         reference_ND, split = bank_ND[is_real_N], "train"
-    return Known(bank_ND, store.groups(old.rows), is_real_N, reference_ND, split)
+    return Known(bank_ND, store.image_groups(old.rows), is_real_N, reference_ND, split)
 
 
 def _hausdorff(known: Known) -> dict[str, float]:

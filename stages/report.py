@@ -42,7 +42,7 @@ def report(
     documents = {run: files.read_json(metrics / f"{run}.json") for run in [*loop, "baseline"]}
     _require_one_protocol(documents, metrics)
     results = _results(params, documents, metrics)
-    loss = {run: _read_curve(plots / run / "loss.tsv") for run in documents}
+    loss = _curves(params, plots)
     found = {run: {"round": run, **_read_diagnosis(metrics, run)} for run in documents}
     side_by_side = _side_by_side(plots, ["baseline", "final"])
 
@@ -91,6 +91,19 @@ def _results(
 
 def _read_diagnosis(metrics: Path, run: str) -> dict[str, Any]:
     return files.read_json(metrics / "diagnosis" / f"{run}.json")
+
+
+def _curves(params: Params, plots: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the steps and losses of every model; the loop's follow one another.
+
+    A model that started fresh counts its own steps from 1: they are moved behind those before.
+    """
+    found, end = {}, 0
+    for run in [*params.rounds, "final"]:
+        steps, losses = _read_curve(plots / run / "loss.tsv")
+        end += params.models[run].steps
+        found[run] = (steps + (end - steps[-1]), losses)
+    return {**found, "baseline": _read_curve(plots / "baseline" / "loss.tsv")}
 
 
 def _read_curve(path: Path) -> tuple[np.ndarray, np.ndarray]:

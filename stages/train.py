@@ -9,13 +9,17 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from lirf import checkpoint, device, flow, network, store, training
+from lirf import augmentation, checkpoint, device, flow, network, seeds, store, training
+from lirf import params as settings
 from lirf.params import Params
+from lirf.space import Space
+from lirf.training import Augmented
 from stages import command
 from stages.command import Out
 from stages.progress import track
@@ -27,13 +31,25 @@ Look = Callable[[training.State], float]
 """The collapse of a state, where one is looked for: else minus infinity, which never stops."""
 
 
-def train(params: Params, run: str, bank: Path, start: Path, weights: Out, loss: Out) -> None:
+def train(
+    params: Params,
+    run: str,
+    bank: Path,
+    augmented: Path,
+    start: Path,
+    weights: Out,
+    loss: Out,
+) -> None:
     """Train on `bank` from the state in `start`; write the new state and the loss curve.
 
     It ends after the steps of `models.<run>`, or before, when the samples are collapsed onto the
     bank: `train.stop_on` says when. The score is a function of the state and the bank, looked at
     where the steps of all rounds are a multiple of `every`: an interrupted run stops where an
     uninterrupted one does, and two rounds on one bank where one of their length does.
+
+    With `train.augment_share` rows of `augmented` are drawn too. With `train.start: fresh` a model
+    of the loop takes no more than the network's kind and size from `start`; its steps are counted
+    from 1.
 
     A checkpoint every `train.checkpoint_every` steps and at the end lies in
     `.scratch/train-<run>/<fingerprint>`, where the fingerprint is of all that the result depends
@@ -46,12 +62,19 @@ def train(params: Params, run: str, bank: Path, start: Path, weights: Out, loss:
     known = store.read_bank(bank)
     begin = checkpoint.load(start, where)
     begin.space.require(known.space, str(bank))
-    with _claim(SCRATCH / f"train-{run}", _fingerprint(params, run, bank, start)) as scratch:
+    versions = _read_versions(params, augmented, begin.space, where)
+    if params.train.start == "fresh" and run != "baseline":
+        (seed,) = seeds.seeds(params.initialize.seed, f"train {run}", 1)
+        begin = training.afresh(begin, seed)
+    fingerprint = _fingerprint(params, run, bank, augmented, start)
+    with _claim(SCRATCH / f"train-{run}", fingerprint) as scratch:
         state, losses = _resume(scratch, where) or (begin, [])
         first = state.step - len(losses) + 1
         latents = torch.from_numpy(known.latents).to(where)
         look = _looker(params, known, where)
-        work = _optimise(params, state, latents, losses, steps, scratch, run, look)
+        real_N = torch.tensor([kind == "real" for kind in known.rows["kind"].to_pylist()])
+        take = partial(training.train, state, latents, augmented=versions, real_N=real_N)
+        work = _optimise(params, state, take, losses, steps, scratch, run, look)
         try:
             for _ in track(work, steps - len(losses), f"train {run}"):
                 pass
@@ -61,10 +84,33 @@ def train(params: Params, run: str, bank: Path, start: Path, weights: Out, loss:
         _write_curve(loss, first, losses)
 
 
+def _read_versions(
+    params: Params, augmented: Path, space: Space, where: torch.device
+) -> Augmented | None:
+    """Return the augmented latents and their labels, None where there are none to be drawn.
+
+    Raises:
+        ValueError: they are damaged, of another space, or missing though they are to be drawn.
+    """
+    versions = store.read_latents(augmented)
+    space.require(versions.space, str(augmented))
+    if not params.train.augment_share:
+        return None
+    if not len(versions.latents):
+        raise ValueError(
+            f"{augmented}: empty, but train.augment_share = {params.train.augment_share}; set"
+            " encode.augmentation.copies and rerun `dvc repro`"
+        )
+    labels_AL = np.stack([versions.rows[name].to_numpy() for name in augmentation.LABELS], axis=1)
+    return Augmented(
+        torch.from_numpy(versions.latents).to(where), torch.from_numpy(labels_AL).to(where)
+    )
+
+
 def _optimise(
     params: Params,
     state: training.State,
-    latents: torch.Tensor,
+    take: Callable[[settings.Train, int], Iterator[tuple[int, float]]],
     losses: list[float],
     steps: int,
     scratch: Path,
@@ -88,7 +134,7 @@ def _optimise(
         count = min(every - len(losses) % every, steps - len(losses))
         if stop.rule != "never":
             count = min(count, stop.every - state.step % stop.every)
-        for _, value in training.train(state, latents, params.train, count):
+        for _, value in take(params.train, count):
             losses.append(value)
             yield
         if len(losses) % every == 0:
@@ -103,9 +149,10 @@ def _looker(params: Params, known: store.Bank, where: torch.device) -> Look:
         return lambda _: -math.inf
     from lirf import collapse, sampler  # noqa: PLC0415 - FAISS and SciPy, a second to load
 
-    seeds = sampler.seeds(0, "stop", stop.samples)
-    noise_MCHW = sampler.noise(seeds, known.space.shape).to(where)
-    anchors_ND, group_N = known.latents.reshape(len(known.latents), -1), store.groups(known.rows)
+    seeds_M = seeds.seeds(0, "stop", stop.samples)
+    noise_MCHW = sampler.noise(seeds_M, known.space.shape).to(where)
+    anchors_ND = known.latents.reshape(len(known.latents), -1)
+    group_N = store.image_groups(known.rows)
     own = collapse.own_nearness(anchors_ND, group_N)
 
     def look(state: training.State) -> float:
@@ -167,18 +214,18 @@ def _resume(scratch: Path, where: torch.device) -> tuple[training.State, list[fl
     return None
 
 
-def _fingerprint(params: Params, run: str, bank: Path, start: Path) -> str:
+def _fingerprint(params: Params, run: str, bank: Path, augmented: Path, start: Path) -> str:
     """Return a hash of all that the result depends on: numbers, inputs, code.
 
     The manifests hold checksums of the other files.
     """
-    code = [Path(str(module.__file__)) for module in (flow, network, training, checkpoint)]
+    modules = (augmentation, flow, network, seeds, training, checkpoint)
+    code = [Path(str(module.__file__)) for module in modules]
     if params.train.stop_on.rule != "never":
         code += [code[0].with_name(f"{name}.py") for name in ("collapse", "neighbours", "sampler")]
-    manifests = sorted(bank.rglob(store.MANIFEST))
-    digest = hashlib.sha256(
-        f"{params.train.model_dump_json()} {params.models[run].steps} {torch.__version__}".encode()
-    )
+    manifests = [*sorted(bank.rglob(store.MANIFEST)), augmented / store.MANIFEST]
+    numbers = (params.train.model_dump_json(), params.initialize.seed, params.models[run].steps)
+    digest = hashlib.sha256(" ".join(map(str, (*numbers, torch.__version__))).encode())
     for path in [*manifests, start / checkpoint.STATE, *code]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -1,8 +1,10 @@
 """The loop in memory is the stages, bit for bit."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -66,6 +68,8 @@ def write_start(folder: Path, latents: np.ndarray, small: params.Params) -> None
     }
     (folder / "r00").mkdir()
     store.write_bank(folder / "r00" / "bank", "r00", latents, store.bank_rows(columns), SPACE)
+    none = store.bank_rows({"id": pa.array([], pa.string())})
+    store.write_latents(folder / "r00" / "augmented", latents[:0], none, SPACE)
     state = training.initial(small.initialize, SPACE, CPU)
     checkpoint.save(state, folder / "r00" / "weights")
 
@@ -73,7 +77,8 @@ def write_start(folder: Path, latents: np.ndarray, small: params.Params) -> None
 def run_train(small: params.Params, folder: Path, run: str, after: Path) -> None:
     (folder / run).mkdir()
     out = [Out(folder / run / name) for name in ("weights", "loss")]
-    train(small, run, after / "bank", after / "weights", *out)
+    augmented = folder / "r00" / "augmented"
+    train(small, run, after / "bank", augmented, after / "weights", *out)
 
 
 def weights(state: training.State) -> dict[str, torch.Tensor]:
@@ -81,11 +86,16 @@ def weights(state: training.State) -> dict[str, torch.Tensor]:
     return {**state.network.state_dict(), **state.moments, **ema}
 
 
+@pytest.mark.parametrize("train_options", [{}, {"start": "fresh", "real_share": 0.5}])
 def test_it_equals_the_stages_bit_for_bit(
-    tmp_path: Path, latents: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    latents: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    train_options: dict[str, Any],
 ):
     monkeypatch.chdir(tmp_path)
     small = numbers()
+    small = small.model_copy(update={"train": small.train.model_copy(update=train_options)})
     write_start(tmp_path, latents, small)
     state = training.initial(small.initialize, SPACE, CPU)
     after, sizes = tmp_path / "r00", [len(latents)]
@@ -123,7 +133,7 @@ def test_it_equals_the_stages_bit_for_bit(
     assert sizes[0] < sizes[1] < sizes[2], "or the test has compared nothing"
     run_train(small, tmp_path, "final", after)
     stored = checkpoint.load(tmp_path / "final" / "weights", CPU)
-    assert state.step == stored.step == 90
+    assert state.step == stored.step == (30 if train_options else 90)
     torch.testing.assert_close(weights(state), weights(stored), rtol=0, atol=0)
 
 

@@ -19,6 +19,7 @@ PROTOCOL = {
     "n_fake": 1000, "n_reference": 1697, "n_train": 100, "reference": "heldout", "flip": False,
     "features": "pixels", "feature_hash": None, "resolution": 8, "resize": "lanczos",
     "neighbours": 5, "solver": "heun", "solver_steps": 20, "seed": 1, "autoencoder": "ab" * 32,
+    "generator": "network", "mixup_neighbours": None,
 }  # fmt: skip
 
 
@@ -57,6 +58,20 @@ def test_protocol_names_what_is_unusual():
     line = report.protocol_line(unusual)
     for part in ("**training** images", "(as in training)", "latents cdcdcdcdcdcd", "adaptive"):
         assert part in line
+
+
+@pytest.mark.parametrize(
+    ("change", "source"),
+    [
+        (
+            {"generator": "mixup", "mixup_neighbours": 3},
+            "(seed 1; mixup of real latents with their 3 nearest, no network)",
+        ),
+        ({"generator": "memory"}, "(seed 1; real latents drawn with replacement, no network)"),
+    ],
+)
+def test_protocol_says_where_there_was_no_network(change, source):
+    assert source in report.protocol_line({**PROTOCOL, "solver": None, **change})
 
 
 def draw_curves(path, **changes):

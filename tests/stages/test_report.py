@@ -20,7 +20,7 @@ PROTOCOL = {
     "n_fake": 1000, "n_reference": 1697, "n_train": 100, "reference": "heldout", "flip": False,
     "features": "pixels", "feature_hash": None, "resolution": 8, "resize": "lanczos",
     "neighbours": 5, "solver": "heun", "solver_steps": 20, "atol": None, "rtol": None, "seed": 1,
-    "autoencoder": "ab" * 32,
+    "autoencoder": "ab" * 32, "generator": "network", "mixup_neighbours": None,
 }  # fmt: skip
 
 
@@ -112,6 +112,30 @@ def test_samples_stand_side_by_side(made):
     middle = pictures.GAP + 20
     assert left[middle, middle] == 40 * MODELS.index("baseline")
     assert right[middle, middle] == 40 * MODELS.index("final")
+
+
+def test_losses_of_fresh_starts_follow_one_another_like_those_of_warm_ones(inputs, tmp_path):
+    drawn = []
+    for fresh in (False, True):
+        end = 0
+        for run in LOOP:
+            steps = np.linspace(10, PARAMS.models[run].steps, 40).round() + (0 if fresh else end)
+            end += PARAMS.models[run].steps
+            lines = [f"{step:.0f}\t{1 / (i + 1)}" for i, step in enumerate(steps)]
+            (inputs[1] / run / "loss.tsv").write_text("\n".join(["step\tloss", *lines, ""]))
+        drawn.append(make(inputs, tmp_path / str(fresh))["losses"].read_bytes())
+    assert drawn[0] == drawn[1]
+
+
+def test_a_report_without_a_network_says_so(inputs, tmp_path):
+    for run in MODELS:
+        document = json.loads((inputs[0] / f"{run}.json").read_text())
+        change = {"generator": "memory", "solver": None, "solver_steps": None, "train_steps": None}
+        write(inputs[0] / f"{run}.json", {**document, **change})
+    made = make(inputs, tmp_path / "out")
+    assert "no network" in made["table"].read_text()
+    header, *rows = (line.split("\t") for line in made["rounds"].read_text().splitlines())
+    assert {row[header.index("train_steps")] for row in rows} == {""}
 
 
 @pytest.mark.parametrize("name", ["curves", "losses", "samples"])
