@@ -201,7 +201,7 @@ def _text(target: Target) -> str:
     if target.distance_from is not None:
         start = f"distance of {start} from {target.distance_from:g}"
     if target.against:
-        start += f", over that of {target.against},"
+        start += f" relative to {target.against}"
     ends = [
         f"{sign} {bound:g}"
         for sign, bound in (("≥", target.at_least), ("≤", target.at_most))
@@ -284,11 +284,11 @@ def _table(lines: Sequence[tuple[str, Summary]]) -> str:
         "|---" + "|---:" * len(SHOWN) + "|",
     ]
     for label, summary in lines:
-        note = "" if summary.seeds == seeds else f" (seeds {_list(summary.seeds)})"
+        note = "" if summary.seeds == seeds else f" ({_seeds(summary.seeds)})"
         cells = [_cell(summary, column) for column in SHOWN]
         text.append("| " + " | ".join([label + note, *cells]) + " |")
     spread = " ± standard deviation" if len(seeds) > 1 else ""
-    return "\n".join(text) + f"\n\nMean{spread} over seeds {_list(seeds)}."
+    return "\n".join(text) + f"\n\nMean{spread} over {_seeds(seeds)}."
 
 
 def _cell(summary: Summary, column: Column) -> str:
@@ -326,8 +326,8 @@ def _verdicts(plan: Plan, verdicts: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
-def _list(seeds: Iterable[int]) -> str:
-    return ", ".join(map(str, seeds))
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def _write(value: Any) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ import numpy as np
 from lirf import comparison
 from lirf.comparison import Row, Summary
 from lirf.plan import ORACLE, Plan, Study, entries
-from lirf.report import BASELINE, COLUMNS, GREY, LOOP, SHARES, drawing
+from lirf.report import BASELINE, COLUMNS, GREY, LOOP, SHARES, Column, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +23,7 @@ GREEN = "#009E73"  # of the Okabe-Ito palette, like those of the report
 COLOURS = (LOOP, BASELINE, GREEN, "#CC79A7", "#E69F00", "#56B4E9")
 DOT: dict[str, Any] = {"color": "#B0B0B0", "markersize": 3.5, "linestyle": "none", "marker": "o"}
 SIZE = 9  # points: of a label
+WRAP = 26  # characters of a label's line
 
 
 def tradeoff(plan: Plan, rows: Sequence[Row], path: Path) -> None:
@@ -47,49 +50,62 @@ def ablation(plan: Plan, name: str, rows: Sequence[Row], path: Path) -> None:
     """
     summaries = comparison.summarise(comparison.with_oracles(plan, rows))
     study = plan.studies[name]
-    shown = [entry for entry in entries(study) if entry.method != ORACLE]
     ticks = _ticks(study)
+    wide = sum(map(len, ticks)) > 34
     columns = [column for column in COLUMNS if column.key not in ("vendi", "bank_rows")]
-    long = max(map(len, ticks)) > 12
-    with drawing(path, 11, 6 + 0.06 * max(map(len, ticks)) * long) as figure:
+    with drawing(path, 11, 6 + 0.06 * max(map(len, ticks)) * wide) as figure:
         grid = figure.subplots(2, 3, sharex=True)
         for axes, column in zip(grid.flat, columns, strict=True):
-            top = [0.0]
-            for dataset, colour in zip(study.datasets, COLOURS, strict=False):
-                found = comparison.of(summaries, name, dataset)
-                if not found:
-                    continue
-                points = [(i, found[e.method]) for i, e in enumerate(shown) if e.method in found]
-                y = [_number(summary.mean[column.key]) for _, summary in points]
-                bars = [summary.deviation[column.key] or 0.0 for _, summary in points]
-                style: dict[str, Any] = {"color": colour, "capsize": 2, "clip_on": False}
-                axes.errorbar([i for i, _ in points], y, bars, fmt="o-", label=dataset, **style)
-                reference = comparison.of(summaries, plan.headline, dataset).get(plan.reference)
-                if reference:
-                    y.append(_number(reference.mean[column.key]))
-                    axes.axhline(y[-1], color=colour, linestyle="--", linewidth=1)
-                top += [value for value in y if np.isfinite(value)]
-            axes.set_title(column.head, loc="left", fontweight="bold")
-            axes.set_xticks(range(len(ticks)), ticks, rotation=90 if long else 0)
-            axes.set_ylim(0, max(top) * 1.12 or 0.1)
-            if column.key in SHARES:
-                axes.set_ylim(0, min(1.03, max(max(top) * 1.12, 0.1)))
-            axes.margins(x=0.08)
+            _metric(axes, plan, name, summaries, column)
+            axes.set_xticks(range(len(ticks)), ticks)
+            if wide:
+                axes.tick_params("x", rotation=90)
         handles, labels = grid.flat[0].get_legend_handles_labels()
-        axes = grid.flat[0]
-        handles += axes.plot([], color=GREY, linestyle="--", linewidth=1)
+        handles += grid.flat[0].plot([], color=GREY, linestyle="--", linewidth=1)
         labels += [plan.studies[plan.headline].rows[plan.reference].label]
-        figure.legend(
-            handles, labels, loc="outside upper left", ncols=4, frameon=False, title=study.title
-        )
+        figure.suptitle(study.title, x=0.01, ha="left", fontsize=12)
+        figure.legend(handles, labels, loc="outside lower left", ncols=4, frameon=False)
+
+
+def _metric(
+    axes: Axes, plan: Plan, name: str, summaries: Sequence[Summary], column: Column
+) -> None:
+    """Draw one metric of an ablation."""
+    study = plan.studies[name]
+    shown = [entry for entry in entries(study) if entry.method != ORACLE]
+    form = "o-" if _is_grid(study) else "o"
+    highest = [0.0]
+    for dataset, colour in zip(study.datasets, COLOURS, strict=False):
+        found = comparison.of(summaries, name, dataset)
+        points = [(i, found[e.method]) for i, e in enumerate(shown) if e.method in found]
+        if not points:
+            continue
+        y = np.array([_number(summary.mean[column.key]) for _, summary in points])
+        bars = np.array([summary.deviation[column.key] or 0.0 for _, summary in points])
+        style: dict[str, Any] = {"color": colour, "capsize": 2, "label": dataset}
+        axes.errorbar([i for i, _ in points], y, bars, fmt=form, **style)
+        highest += [value for value in y + bars if np.isfinite(value)]
+        reference = comparison.of(summaries, plan.headline, dataset).get(plan.reference)
+        if reference and (value := reference.mean[column.key]) is not None:
+            axes.axhline(value, color=colour, linestyle="--", linewidth=1)
+            highest.append(value)
+    top = max(highest) * 1.1 or 1.0
+    axes.set_ylim(0, min(top, 1.03) if column.key in SHARES else top)
+    axes.set_title(column.head, loc="left", fontweight="bold")
+    axes.margins(x=0.08)
+
+
+def _is_grid(study: Study) -> bool:
+    """Return whether the rows are the values of one grid, and so in an order."""
+    return len(study.rows) == 1 and len(next(iter(study.rows.values())).grid) == 1
 
 
 def _ticks(study: Study) -> list[str]:
     """Return what stands below the points of a study: only the values where rows are one grid."""
     shown = [entry for entry in entries(study) if entry.method != ORACLE]
-    if len(study.rows) == 1 and shown[0].values:
+    if _is_grid(study):
         return [entry.method.removeprefix(f"{next(iter(study.rows))}-") for entry in shown]
-    return [entry.label for entry in shown]
+    return [textwrap.fill(entry.label, WRAP) for entry in shown]
 
 
 def _panel(axes: Axes, plan: Plan, summaries: Sequence[Summary], dataset: str) -> None:
@@ -119,58 +135,63 @@ def _panel(axes: Axes, plan: Plan, summaries: Sequence[Summary], dataset: str) -
         bars = [summary.deviation[key] or 0.0 for key in ("frechet", "copies")]
         style: dict[str, Any] = {"color": colour, "capsize": 2, "elinewidth": 1}
         axes.errorbar(x, y, bars[1], bars[0], fmt="D" if own else "s", markersize=6, **style)
-        texts.append((x, y, entry.label, colour))
+        texts.insert(0, (x, y, textwrap.fill(entry.label, WRAP), colour))
     axes.set_xlabel("Frechet distance to the held-out images")
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=-0.03)
-    axes.margins(x=0.18, y=0.1)
     axes.autoscale_view()
-    axes.set_xlim(0, axes.get_xlim()[1] * 1.15)
+    axes.set_xlim(0, axes.get_xlim()[1] * 1.2)
+    axes.set_ylim(-0.04, axes.get_ylim()[1] * 1.12)
     axes.legend(loc="upper right", frameon=False, fontsize=SIZE)
-    _write(axes, [text for text in texts if np.isfinite(text[:2]).all()])
+    steps = np.linspace(0, 1, 40)[:, None]
+    line = [a + steps * (b - a) for a, b in itertools.pairwise(curve)]
+    _write(axes, [text for text in texts if np.isfinite(text[:2]).all()], np.array(line))
 
 
-def _write(axes: Axes, texts: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write labels beside their points, each where it covers least of what is already there."""
+def _write(axes: Axes, texts: Sequence[tuple[float, float, str, str]], line: np.ndarray) -> None:
+    """Write labels beside their points, each where it covers least of what is already there.
+
+    `line` holds points [..., 2] of a curve that labels rather leave free.
+    """
     figure = axes.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()  # places the axes
     dpi = figure.dpi / 72
-    points = np.array([axes.transData.transform(text[:2]) for text in texts]).reshape(-1, 2)
-    taken = [np.array([x - 5, y - 5, x + 5, y + 5]) for x, y in points]
     frame = axes.get_window_extent()
+    legend = axes.get_legend()
+    points = [axes.transData.transform(text[:2]) for text in texts]
+    near = [axes.transData.transform(point) for point in line.reshape(-1, 2)]
+    taken = [np.array([x - 6, y - 6, x + 6, y + 6]) for x, y in points]
+    taken += [np.array([x - 1.5, y - 1.5, x + 1.5, y + 1.5]) for x, y in near]
+    if legend is not None:
+        taken.append(np.array(legend.get_window_extent().extents))
     for (x, y, words, colour), (px, py) in zip(texts, points, strict=True):
-        width, height = (0.56 * SIZE * len(words) * dpi, 1.25 * SIZE * dpi)
-        best, least = None, math.inf
-        for distance in (9, 22, 38, 56, 76):
-            for angle in range(0, 360, 30):
-                dx, dy = (
-                    distance * math.cos(math.radians(angle)),
-                    distance * math.sin(math.radians(angle)),
-                )
-                left = px + dx * dpi - (0 if dx > 1e-6 else width if dx < -1e-6 else width / 2)
-                low = py + dy * dpi - height / 2
-                box = np.array([left, low, left + width, low + height])
-                out = max(0, frame.x0 - left) + max(0, left + width - frame.x1)
-                out += max(0, frame.y0 - low) + max(0, low + height - frame.y1)
-                cost = distance + 100 * out + sum(_overlap(box, other) for other in taken)
-                if cost < least:
-                    best, least = (dx, dy, box), cost
-        assert best is not None
+        lines = words.split("\n")
+        width, height = 0.6 * SIZE * max(map(len, lines)) * dpi, 1.25 * SIZE * len(lines) * dpi
+        best, least = (0.0, 0.0, np.zeros(4)), math.inf
+        for distance, angle in itertools.product((9, 22, 38, 56, 76, 100), range(0, 360, 30)):
+            dx = round(distance * math.cos(math.radians(angle)), 6)
+            dy = round(distance * math.sin(math.radians(angle)), 6)
+            left = px + dx * dpi - width * (0.5 - 0.5 * np.sign(dx))
+            low = py + dy * dpi - height / 2
+            box = np.array([left, low, left + width, low + height])
+            out = np.maximum(frame.extents[:2] - box[:2], 0) + np.maximum(
+                box[2:] - frame.extents[2:], 0
+            )
+            cost = distance + 100 * out.sum() + 4 * sum(_overlap(box, other) for other in taken)
+            if cost < least:
+                best, least = (dx, dy, box), cost
         dx, dy, box = best
         taken.append(box)
-        side = "left" if dx > 1e-6 else "right" if dx < -1e-6 else "center"
-        far = math.hypot(dx, dy) > 10
+        arrow = {"arrowstyle": "-", "color": colour, "lw": 0.5} if math.hypot(dx, dy) > 10 else None
         axes.annotate(
             words,
             (x, y),
             (dx, dy),
             textcoords="offset points",
-            ha=side,
+            ha={1: "left", 0: "center", -1: "right"}[int(np.sign(dx))],
             va="center",
             color=colour,
             fontsize=SIZE,
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5} if far else None,
+            arrowprops=arrow,
         )
 
 

@@ -1,6 +1,7 @@
 """The README says what the code does: its commands exist and its table is the measured one.
 
-`uv run python tests/test_readme.py` writes the table of the last `dvc repro` into the README.
+`uv run python tests/test_readme.py` writes the tables of the last `dvc repro`, of the workflow and
+of the comparison, into the README.
 """
 
 import re
@@ -15,7 +16,18 @@ from lirf import params
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 TABLE = ROOT / "data" / "report" / "table.md"
-BLOCK = re.compile(r"(?<=<!-- results -->\n).*(?=<!-- /results -->)", flags=re.DOTALL)
+BLOCKS = {"results": TABLE, "comparison": ROOT / "data" / "studies" / "comparison" / "table.md"}
+
+
+def block(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<=<!-- {name} -->\n).*(?=<!-- /{name} -->)", flags=re.DOTALL)
+
+
+def shown(name: str) -> str:
+    """Return what the README shows of a table: itself, and the comparison's picture under it."""
+    picture = "data/studies/comparison/tradeoff.png"
+    more = f"\n![copies against Frechet distance]({picture})\n" if name == "comparison" else ""
+    return BLOCKS[name].read_text() + more
 
 
 def test_it_opens_with_the_two_commands():
@@ -24,10 +36,12 @@ def test_it_opens_with_the_two_commands():
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith(commands[1])
 
 
-def test_its_results_are_those_of_the_metrics():
-    if not TABLE.exists():
+@pytest.mark.parametrize("name", BLOCKS)
+def test_its_results_are_those_of_the_metrics(name: str):
+    assert len(block(name).findall(README.read_text())) == 1
+    if not BLOCKS[name].exists():
         pytest.skip("data/ is not here")
-    assert BLOCK.findall(README.read_text()) == [TABLE.read_text()]
+    assert block(name).findall(README.read_text()) == [shown(name)]
 
 
 def test_its_pictures_are_there():
@@ -58,4 +72,6 @@ def test_every_stage_and_section_it_names_exists():
 
 
 if __name__ == "__main__":
-    README.write_text(BLOCK.sub(lambda _: TABLE.read_text(), README.read_text()))
+    for name in [name for name, path in BLOCKS.items() if path.exists()]:
+        text = shown(name)
+        README.write_text(block(name).sub(lambda _, text=text: text, README.read_text()))

@@ -16,7 +16,10 @@ MODULES = {
     for floor in FLOORS
     for path in sorted((ROOT / floor).rglob("*.py"))
 }
-STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+GRAPHS = [ROOT / "dvc.yaml", ROOT / "pipeline" / "studies" / "dvc.yaml"]
+STAGES = {
+    name: body for path in GRAPHS for name, body in YAML(typ="safe").load(path)["stages"].items()
+}
 
 OWNERS = {  # the only file of lirf that may import a library
     "zarr": "lirf.store",
