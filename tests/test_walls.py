@@ -35,6 +35,7 @@ ALLOWED = {  # which heavy libraries a stage's start may load
     "train": ["torch"],
     "sample": ["torch", "scipy"],  # scipy comes with torchdiffeq
     "correct": ["torch", "faiss"],
+    "diagnose": ["torch", "faiss", "scipy"],
 }
 
 

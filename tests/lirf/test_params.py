@@ -80,6 +80,8 @@ def test_unknown_and_missing_keys(tmp_path: Path, old: str, new: str, message: s
         ("betas: [0.9, 0.999]", "betas: [0.9, 1.0]", "train.betas.1 = 1.0: should be less than 1"),
         ("  tau: 0.1", "  tau: .nan", "admit.tau = nan: should be"),
         ("checkpoint_every: ", "checkpoint_every: -", "train.checkpoint_every = -"),
+        ("rule: never", "rule: often", "train.stop_on.rule = 'often': should be 'never' or"),
+        ("threshold: 0.05", "threshold: 1.0", "train.stop_on.threshold = 1.0: should be less than"),
     ],
 )
 def test_wrong_types_and_ranges_name_key_value_and_range(

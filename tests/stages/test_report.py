@@ -46,6 +46,11 @@ def make_inputs(folder: Path) -> tuple[Path, Path]:
         for name, count in (("grid", 4), ("nearest", 2)):
             shade = np.full((count, 1, 8, 8), 40 * i, np.uint8)
             pictures.save(pictures.grid(shade, 2), plots / run / f"{name}.png")
+        found = {
+            "collapse_real": 0.1 * i, "collapse_bank": -0.05, "bank_to_reference": 1.1,
+            "bank_to_reference_mean": 0.7, "reference_to_bank": 1.8, "reference_to_bank_mean": 1.0,
+        }  # fmt: skip
+        write(metrics / "diagnosis" / f"{run}.json", found)
     for i, run in enumerate(PARAMS.rounds, start=1):
         write(
             metrics / "admission" / f"{run}.json",
@@ -57,7 +62,7 @@ def make_inputs(folder: Path) -> tuple[Path, Path]:
 
 def make(inputs: tuple[Path, Path], folder: Path) -> dict[str, Out]:
     folder.mkdir()
-    names = ("rounds", "curves", "losses", "samples", "table")
+    names = ("rounds", "curves", "losses", "samples", "collapse", "table")
     out = {name: Out(folder / f".{name}.partial") for name in names}
     report(PARAMS, *inputs, **out)
     return out
@@ -114,7 +119,7 @@ def test_samples_stand_side_by_side(made):
     assert right[middle, middle] == 40 * MODELS.index("final")
 
 
-@pytest.mark.parametrize("name", ["curves", "losses", "samples"])
+@pytest.mark.parametrize("name", ["curves", "losses", "samples", "collapse"])
 def test_pictures_are_pngs(made, name):
     with Image.open(made[name]) as image:
         assert image.format == "PNG"
@@ -127,7 +132,14 @@ def test_results_of_different_protocols_are_refused(inputs, tmp_path):
         make(inputs, tmp_path / "out")
 
 
-@pytest.mark.parametrize("missing", ["metrics/r02.json", "metrics/admission/r03.json",
+def test_a_model_that_stopped_before_its_first_step_has_no_loss_to_draw(made, inputs, tmp_path):
+    (inputs[1] / "r02" / "loss.tsv").write_text("step\tloss\n")
+    found = make(inputs, tmp_path / "out")
+    assert found["losses"].read_bytes() != made["losses"].read_bytes()
+
+
+@pytest.mark.parametrize("missing", ["metrics/r02.json", "metrics/diagnosis/r03.json",
+                                     "metrics/admission/r03.json",
                                      "metrics/prepare.json", "plots/r01/loss.tsv"])  # fmt: skip
 def test_a_missing_result_is_named(inputs, tmp_path, missing):
     (tmp_path / missing).unlink()
