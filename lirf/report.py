@@ -188,8 +188,8 @@ def diagnosis(
         left, right = figure.subplots(1, 2)
         left.plot(t_S, distance_S, "o-", color=LOOP, clip_on=False)
         left.axhline(0, color=BASELINE, linestyle="--", clip_on=False)
-        here: dict[str, Any] = {"textcoords": "offset points", "color": BASELINE}
-        left.annotate("learned by heart", (0, 0), (4, 5), **here)
+        note: dict[str, Any] = {"textcoords": "offset points", "color": BASELINE, "ha": "right"}
+        left.annotate("learned by heart", (1, 0), (-4, 5), **note)
         left.set_title(f"{run}: distance to the memorising field", loc="left", fontweight="bold")
         left.set_xlabel("t (0 noise, 1 data)")
         left.set_xlim(0, 1)
@@ -200,7 +200,7 @@ def diagnosis(
         tops = [0.0 if np.isnan(share) else share for share in shares]
         right.bar(range(len(bins)), tops, color=LOOP)
         right.set_xticks(range(len(bins)), names)
-        note: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "color": GREY}
+        note |= {"color": GREY, "ha": "center"}
         for place, (bin_, top) in enumerate(zip(bins, tops, strict=True)):
             right.annotate(f"of {bin_.samples}", (place, top), (0, 4), **note)
         right.set_title("copies among the samples", loc="left", fontweight="bold")

@@ -98,11 +98,11 @@ def _curves(params: Params, plots: Path) -> dict[str, tuple[np.ndarray, np.ndarr
 
     A model that started fresh counts its own steps from 1: they are moved behind those before.
     """
-    found, end = {}, 0
+    found, end = {}, 0.0
     for run in [*params.rounds, "final"]:
         steps, losses = _read_curve(plots / run / "loss.tsv")
-        end += params.models[run].steps
-        found[run] = (steps + (end - steps[-1]), losses)
+        found[run] = (steps + end if params.train.start == "fresh" else steps, losses)
+        end = float(found[run][0][-1]) if len(steps) else end
     return {**found, "baseline": _read_curve(plots / "baseline" / "loss.tsv")}
 
 

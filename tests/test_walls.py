@@ -38,6 +38,7 @@ ALLOWED = {  # which heavy libraries a stage's start may load
     "train": ["torch"],
     "sample": ["torch", "scipy"],  # scipy comes with torchdiffeq
     "correct": ["torch", "faiss"],
+    "diagnose": ["torch", "faiss", "scipy"],
 }
 
 

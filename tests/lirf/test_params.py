@@ -88,6 +88,8 @@ def test_unknown_and_missing_keys(tmp_path: Path, old: str, new: str, message: s
         ("rotation: 15", "rotation: 200", "encode.augmentation.rotation = 200: should be less"),
         ("generator: network", "generator: gan", "evaluate.generator = 'gan': should be 'network'"),
         ("mixup_neighbours: 3", "mixup_neighbours: 0", "evaluate.mixup_neighbours = 0: should be"),
+        ("rule: never", "rule: often", "train.stop_on.rule = 'often': should be 'never' or"),
+        ("threshold: 0.05", "threshold: 1.0", "train.stop_on.threshold = 1.0: should be less than"),
     ],
 )
 def test_wrong_types_and_ranges_name_key_value_and_range(

@@ -1,6 +1,8 @@
 """Interrupted, repeated or split, training ends with the same bytes."""
 
 import fcntl
+import json
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -233,6 +235,76 @@ def test_a_damaged_checkpoint_is_dropped(tmp_path: Path, bank: Path, start: Path
     (kept,) = Path(".scratch").glob("train-r01/*/step-*")
     (kept / "ema.safetensors").write_bytes(b"")
     assert run(numbers(), "r01", bank, start, tmp_path / "second") == first
+
+
+def stopping(threshold: float = 0.05, steps: int = 200) -> params.Params:
+    """Return numbers with a rule that stops a run on six points after about 100 steps."""
+    stop_on = params.StopOn(
+        rule="collapse", threshold=threshold, every=10, samples=16, path_steps=10
+    )
+    return numbers(steps, stop_on=stop_on)
+
+
+def step_of(outputs: dict[str, bytes]) -> int:
+    return json.loads(outputs["state.json"])["step"]
+
+
+def test_it_stops_on_collapse_and_says_so(
+    tmp_path: Path, bank: Path, start: Path, capsys: pytest.CaptureFixture[str]
+):
+    stopped = run(stopping(), "r01", bank, start, tmp_path / "stopped")
+    step = step_of(stopped)
+    assert 50 < step < 200
+    assert step % 10 == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "stopped" in line]
+    assert line.startswith(f"r01: stopped at step {step}, after {step} of 200 steps: collapse 0.")
+    assert stopped["loss.tsv"].decode().splitlines()[-1].startswith(f"{step}\t")
+    # Up to there it is the run without the rule, bit for bit.
+    plain = run(numbers(step), "r01", bank, start, tmp_path / "plain")
+    assert plain == stopped
+    capsys.readouterr()
+    assert run(stopping(), "r01", bank, start, tmp_path / "again") == stopped
+    assert "after 0 of" not in capsys.readouterr().err
+
+
+def test_a_higher_threshold_stops_later(
+    tmp_path: Path, bank: Path, start: Path, capsys: pytest.CaptureFixture[str]
+):
+    steps, scores = [], []
+    for threshold in (0.05, 0.1):
+        config = stopping(threshold, steps=400)
+        steps.append(step_of(run(config, "r01", bank, start, tmp_path / f"at{threshold}")))
+        (said,) = re.findall(r"collapse (\S+) exceeds", capsys.readouterr().err)
+        scores.append(float(said))
+        assert scores[-1] > threshold
+    assert steps[0] < steps[1] < 400
+
+
+def test_a_killed_run_stops_where_a_whole_one_does(tmp_path: Path, bank: Path, start: Path):
+    config = stopping(0.1, steps=400)
+    scratch = tmp_path / "work" / ".scratch"
+    with interrupted_when(lambda: any(scratch.glob("train-r01/*/step-*"))):
+        run(config, "r01", bank, start, tmp_path / "killed")
+    kept = max(scratch.glob("train-r01/*/step-*"))
+    resumed = run(config, "r01", bank, start, tmp_path / "resumed")
+    assert int(kept.name.removeprefix("step-")) < step_of(resumed) < 400
+    scratch.rename(tmp_path / "aside")
+    assert run(config, "r01", bank, start, tmp_path / "whole") == resumed
+
+
+@pytest.mark.parametrize("steps", [70, 150])  # the first round ends before it collapses, or not
+def test_two_rounds_on_one_bank_stop_where_one_of_their_length_does(
+    tmp_path: Path, bank: Path, start: Path, steps: int
+):
+    config = stopping(steps=steps)
+    baseline = run(config, "baseline", bank, start, tmp_path / "baseline")
+    first = run(config, "r01", bank, start, tmp_path / "r01")
+    second = run(config, "r02", bank, tmp_path / "r01" / "weights", tmp_path / "r02")
+    assert step_of(baseline) == step_of(second) < 2 * steps
+    for name in baseline.keys() - {"loss.tsv"}:
+        assert second[name] == baseline[name]
+    if step_of(first) == step_of(second):
+        assert second["loss.tsv"] == b"step\tloss\n"
 
 
 def test_a_loop_that_admits_nothing_is_its_baseline(tmp_path: Path, bank: Path, start: Path):
