@@ -53,6 +53,9 @@ def evaluate(
 ) -> None:
     """Sample model `run`, measure the samples and show them beside their nearest images.
 
+    A copy is one of a training image or of what the autoencoder makes of it, mirrored or not: a
+    blurred image of the training set is not a new one.
+
     Every model is sampled from the same noise, so the numbers of two models are paired. Where
     there are too few held-out images, the reference is the training images; `metrics` says so.
     With another `evaluate.generator` than the network, the samples are made of the real latents
@@ -74,10 +77,11 @@ def evaluate(
         if params.evaluate.features == "pixels"
         else feature_spaces.latents(decoder.fingerprint, encode)
     )
+    decoded = autoencoding.decode(decoder, encode(real.train), space, batch, device)
     values, copies = measures.compare(
         features.extract(fake_MCHW),
         features.extract(real.reference),
-        features.versions(real.train),
+        np.concatenate([features.versions(real.train), features.versions(decoded)]),
         params.evaluate.neighbours,
     )
     document = {
@@ -173,8 +177,9 @@ def _samples(title: str, fake_MCHW: np.ndarray, copies: Copies) -> Image:
 def _panel(title: str, fake_MCHW: np.ndarray, real: Real, copies: Copies) -> Image:
     """Return the first samples, each beside its nearest training images."""
     versions = [real.train, feature_spaces.mirror(real.train)]
+    mirrored_RK = copies.version[:PANEL] % len(versions) == 1  # of the image or of its decoding
     nearest_RKCHW = np.where(
-        copies.version[:PANEL, :, None, None, None] == 1,
+        mirrored_RK[..., None, None, None],
         versions[1][copies.nearest[:PANEL]],
         versions[0][copies.nearest[:PANEL]],
     )
