@@ -77,11 +77,15 @@ def evaluate(
         if params.evaluate.features == "pixels"
         else feature_spaces.latents(decoder.fingerprint, encode)
     )
-    decoded = autoencoding.decode(decoder, encode(real.train), space, batch, device)
+    known_VNCHW = [real.train, feature_spaces.mirror(real.train)]
+    known_VNCHW += [
+        autoencoding.decode(decoder, encode(images_NCHW), space, batch, device)
+        for images_NCHW in known_VNCHW
+    ]
     values, copies = measures.compare(
         features.extract(fake_MCHW),
         features.extract(real.reference),
-        np.concatenate([features.versions(real.train), features.versions(decoded)]),
+        np.stack([features.extract(images_NCHW) for images_NCHW in known_VNCHW]),
         params.evaluate.neighbours,
     )
     document = {

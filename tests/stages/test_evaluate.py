@@ -148,14 +148,14 @@ def test_memory_is_the_training_images_after_the_round_trip(inputs, tmp_path):
     expected, _ = metrics.compare(
         pixels.extract(autoencoding.decode(decoder, drawn, bank.space, SAMPLES, cpu)),
         pixels.extract(images[TRAIN:]),
-        pixels.versions(images[:TRAIN]),
+        np.stack([pixels.extract(images[:TRAIN]), pixels.extract(features.mirror(images[:TRAIN]))]),
         3,
     )
     for key in ("precision", "coverage", "density", "vendi"):
         assert found[key] == pytest.approx(expected[key], abs=1e-5)
     assert found["vendi"] < TRAIN
     # This autoencoder is untrained: what it makes of a training image is a copy of it all the same.
-    assert expected["copies"] < 1
+    assert expected["copies"] != 1
     assert found["copies"] == 1
     assert {key: found[key] for key in NO_NETWORK} == NO_NETWORK
     assert (found["generator"], found["mixup_neighbours"]) == ("memory", None)
