@@ -129,9 +129,9 @@ class Plan(Section):
 class Loop(Section):
     """The shape of the loop: steps in all, the number of rounds, their lambda.
 
-    Steps are shared evenly among the rounds and the final model, what is left over goes to the
-    last; the baseline has them all. `lambda` is one number, or the first round's and the last's
-    with even steps between.
+    Steps are shared among the rounds and the final model as in params.yaml, or evenly where their
+    number changes; what is left over goes to the last; the baseline has them all. `lambda` is one
+    number, or the first round's and the last's with even steps between.
     """
 
     steps: Count | None = None
@@ -251,10 +251,14 @@ def _shape(document: dict[str, Any], loop: Loop, where: str) -> None:
     """Write `rounds` and `models` of `document` anew."""
     before = list(document["rounds"].values())
     count = loop.rounds or len(before)
-    total = loop.steps or document["models"]["baseline"]["steps"]
-    share, rest = divmod(total, count + 1)
-    if share == 0:
-        raise ValueError(f"{where}: loop.steps = {total}: fewer than one for each of {count + 1}")
+    whole = document["models"]["baseline"]["steps"]
+    total = loop.steps or whole
+    if count == len(before):
+        steps = [document["models"][name]["steps"] * total // whole for name in document["rounds"]]
+    else:
+        steps = [total // (count + 1)] * count
+    if min(steps) == 0:
+        raise ValueError(f"{where}: loop.steps = {total}: too few for each of {count + 1} models")
     if loop.lambda_ is None and count == len(before):
         lambdas = [round_["lambda"] for round_ in before]
     else:
@@ -267,8 +271,11 @@ def _shape(document: dict[str, Any], loop: Loop, where: str) -> None:
         name: {**before[-1], "after": after[name], "lambda": value}
         for name, value in zip(names[1:], lambdas, strict=True)
     }
-    models = {name: {"after": after[name], "steps": share} for name in names[1:]}
-    models["final"] = {"after": names[-1], "steps": share + rest}
+    models = {
+        name: {"after": after[name], "steps": own}
+        for name, own in zip(names[1:], steps, strict=True)
+    }
+    models["final"] = {"after": names[-1], "steps": total - sum(steps)}
     models["baseline"] = {"after": params.BANK_ZERO, "steps": total}
     document["models"] = models
 

@@ -108,15 +108,19 @@ def test_the_oracle_stands_behind_the_rows_that_it_chooses_among():
 @given(steps=st.integers(1, 10_000), rounds=st.integers(1, 20))
 def test_any_loop_has_equal_steps_in_all(steps: int, rounds: int):
     changes = {"loop.steps": steps, "loop.rounds": rounds}
-    if steps <= rounds:
-        with pytest.raises(ValueError, match=rf"^here: loop\.steps = {steps}: fewer"):
+    own = [BASE["models"][name]["steps"] for name in BASE["rounds"]]
+    whole = BASE["models"]["baseline"]["steps"]
+    even = [steps // (rounds + 1)] * rounds
+    expected = [share * steps // whole for share in own] if rounds == len(own) else even
+    if min(expected) == 0:
+        with pytest.raises(ValueError, match=rf"^here: loop\.steps = {steps}: too few"):
             plan.override(BASE, changes, "here")
         return
     numbers = params.validate(params.Params, plan.override(BASE, changes, "here"), "here")
     loop = [model.steps for name, model in numbers.models.items() if name != "baseline"]
     assert numbers.models["baseline"].steps == sum(loop) == steps
     assert len(numbers.rounds) == rounds
-    assert set(loop[:-1]) <= {steps // (rounds + 1)}  # what is left over is the last model's
+    assert loop[:-1] == expected  # what is left over is the last model's
     lambdas = [round_.lambda_ for round_ in numbers.rounds.values()]
     assert lambdas == sorted(lambdas, reverse=True)
     assert lambdas[0] == BASE["rounds"]["r01"]["lambda"]
