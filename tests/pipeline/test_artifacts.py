@@ -10,7 +10,16 @@ from pipeline.graph import Stage
 
 def make(name: str, metrics: tuple[str, ...] = (), plots: tuple[str, ...] = ()) -> Stage:
     return Stage(
-        name, frozenset(), "gpu", name.rsplit("@", maxsplit=1)[-1], (), (), metrics, metrics, plots
+        name,
+        frozenset(),
+        "gpu",
+        name.rsplit("@", maxsplit=1)[-1],
+        (),
+        (),
+        (),
+        metrics,
+        metrics,
+        plots,
     )
 
 
