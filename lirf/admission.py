@@ -4,20 +4,26 @@ A candidate passes two tests. Its displacement must be small: it was near the
 bank before it was corrected. And it must be new: a copy of a real latent also moves little. Both
 are measured against distances of the data itself (`Scales`), because latents have no natural
 unit: the published absolute threshold admits nothing from latents of unit variance.
+
+Of those that pass, a share is kept, the ones where the bank is thinnest first; and what is kept
+gets back the variance that correction took (`lirf.restoration`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 import numpy as np
 
+from lirf import neighbours, restoration
 from lirf.params import Admit
 
 ADMITTED = "admitted"
 TOO_FAR = "too far"
 TOO_CLOSE = "too close"
+CROWDED = "crowded"
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Scales:
 class Decision:
     """One reason a candidate, and the two limits that it was held against."""
 
-    reasons: np.ndarray  # [M] of str: ADMITTED, TOO_FAR or TOO_CLOSE
+    reasons: np.ndarray  # [M] of str: ADMITTED, TOO_FAR, TOO_CLOSE or CROWDED
     threshold: float  # most displacement
     floor: float  # least novelty
 
@@ -71,6 +77,77 @@ def threshold(admit: Admit, scales: Scales) -> float:
 def floor(admit: Admit, scales: Scales) -> float:
     """Return the least distance from every real latent: a multiple of the real latents' spacing."""
     return admit.novelty * scales.spacing
+
+
+@dataclass(frozen=True)
+class Admission:
+    """A round's decision, and the A latents that join the bank."""
+
+    decision: Decision
+    latents: np.ndarray  # [A, D] float32, restored
+    novelty: np.ndarray  # [A] float64, distance to the nearest real latent
+
+
+def admit(
+    policy: Admit,
+    latents_MD: np.ndarray,
+    displacement_M: np.ndarray,
+    novelty_M: np.ndarray,
+    bank_ND: np.ndarray,
+    real_N: np.ndarray,
+    scales: Scales,
+) -> Admission:
+    """Decide by the rule in use, keep the share asked for, restore its variance.
+
+    A latent that restoration takes below the floor is "too close" after all.
+
+    Args:
+        policy: the numbers of the decision.
+        latents_MD: corrected candidates, float32.
+        displacement_M: |z - C(z)|.
+        novelty_M: distance of C(z) to the nearest real latent; mirrored ones are real.
+        bank_ND: the bank that the candidates were corrected towards, float32.
+        real_N: bool, which of its rows are real.
+        scales: the distances of the round's data.
+    """
+    decision = decide(displacement_M, novelty_M, threshold(policy, scales), floor(policy, scales))
+    reasons_M = decision.reasons.copy()
+    passed = np.flatnonzero(decision.admitted)
+    if policy.share < 1 and len(passed):
+        order = thinnest(latents_MD[passed], bank_ND, math.ceil(policy.share * len(passed)))
+        reasons_M[passed] = CROWDED
+        reasons_M[passed[order]] = ADMITTED
+    kept = np.flatnonzero(reasons_M == ADMITTED)
+    latents_AD, novelty_A = latents_MD[kept], novelty_M[kept]
+    if policy.restore > 0 and len(kept) >= restoration.LEAST_LATENTS:
+        map_ = restoration.fit(latents_AD, bank_ND[real_N], policy.restore)
+        latents_AD = map_.apply(latents_AD)
+        novelty_A = neighbours.nearest(latents_AD, bank_ND[real_N], 1, "euclidean")[1][:, 0]
+        novelty_A = novelty_A.astype(np.float64)
+        close_A = novelty_A < decision.floor
+        reasons_M[kept[close_A]] = TOO_CLOSE
+        latents_AD, novelty_A = latents_AD[~close_A], novelty_A[~close_A]
+    return Admission(replace(decision, reasons=reasons_M), latents_AD, novelty_A)
+
+
+def thinnest(latents_PD: np.ndarray, bank_ND: np.ndarray, count: int) -> np.ndarray:
+    """Return `count` of P latents, each the farthest from the bank and those taken before it.
+
+    Greedy farthest-point sampling (Gonzalez 1985): the largest gap of what is covered so far is at
+    most twice the least that any `count` of them leave. Takes count P D operations.
+
+    Returns:
+        indices int64 into `latents_PD`, in the order in which they were taken.
+    """
+    assert 0 < count <= len(latents_PD), "as many as there are, at most"
+    gap_P = neighbours.nearest(latents_PD, bank_ND, 1, "euclidean")[1][:, 0].astype(np.float64)
+    taken = np.empty(count, np.int64)
+    for place in range(count):
+        taken[place] = np.argmax(gap_P)
+        offset_PD = latents_PD - latents_PD[taken[place]]
+        gap_P = np.minimum(gap_P, np.sqrt(np.einsum("pd,pd->p", offset_PD, offset_PD)))
+        gap_P[taken[: place + 1]] = -np.inf  # a twin of one that was taken is not it
+    return taken
 
 
 def decide(

@@ -22,10 +22,10 @@ KEY = ("study", "dataset", "method", "seed", "target")
 MEASURED = (*METRICS, "frechet_reason", "bank_rows", "admitted", "train_steps", "seconds", "ran")
 LAST = ("threads", "device", "images", "params", "code")
 SHOWN = (*COLUMNS, Column("train_steps", "steps", ".0f"))
+SOLVER = ("solver", "solver_steps", "atol", "rtol")  # of samples that a network draws
 PROTOCOL = (
     "n_fake", "n_train", "n_reference", "reference", "flip", "features", "feature_hash",
-    "neighbours", "resolution", "resize", "solver", "solver_steps", "atol", "rtol",
-    "evaluate_seed", "images",
+    "neighbours", "resolution", "resize", "evaluate_seed", "images",
 )  # fmt: skip
 """What must be equal for two rows of a data set to be comparable; an ablation may change the
 autoencoder, which is named."""
@@ -255,10 +255,11 @@ def ablations(plan: Plan, rows: Sequence[Row], pictures: str) -> str:
 
 def require_one_protocol(rows: Sequence[Row], name: str) -> None:
     """Raise ValueError where two rows of a data set were measured by different protocols."""
-    first: dict[str, Row] = {}
+    first: dict[tuple[str, bool], Row] = {}
     for row in rows:
-        other = first.setdefault(row["dataset"], row)
-        for key in PROTOCOL:
+        drawn = row["generator"] == "network"
+        other = first.setdefault((row["dataset"], drawn), row)
+        for key in (*PROTOCOL, *SOLVER) if drawn else PROTOCOL:
             if row.get(key) != other.get(key):
                 which, than = ("/".join(str(r[k]) for k in KEY[:4]) for r in (row, other))
                 raise ValueError(
@@ -302,7 +303,8 @@ def _cell(summary: Summary, column: Column) -> str:
 def _protocol(rows: Sequence[Row]) -> str:
     """Say how rows of one protocol were obtained, and by which code."""
     encoders = sorted({str(row["autoencoder"]) for row in rows})
-    line = protocol_line({**rows[0], "seed": rows[0]["evaluate_seed"]})
+    shown = next((row for row in rows if row["generator"] == "network"), rows[0])
+    line = protocol_line({**shown, "seed": shown["evaluate_seed"]})
     if len(encoders) > 1:
         line = f"{line.rpartition('; autoencoder')[0]}; {len(encoders)} autoencoders."
     codes = {row["target"]: set[str]() for row in rows}

@@ -20,10 +20,6 @@ class Features:
     hash: str | None
     extract: Callable[[np.ndarray], np.ndarray]
 
-    def versions(self, images_NCHW: np.ndarray) -> np.ndarray:
-        """Return [2, N, F]: the images as they are, and mirrored. A mirrored copy is a copy."""
-        return np.stack([self.extract(images_NCHW), self.extract(mirror(images_NCHW))])
-
 
 def pixels() -> Features:
     """Return the pixel values themselves, in [0, 1]."""

@@ -44,14 +44,22 @@ def as_velocity(output_B: Tensor, x_B: Tensor, t_B: Tensor, prediction: Predicti
     return (output_B - x_B) / _beside(remaining_B, x_B)
 
 
-def loss(network: Field, x0_B: Tensor, x1_B: Tensor, t_B: Tensor, prediction: Prediction) -> Tensor:
+def loss(
+    network: Callable[..., Tensor],
+    x0_B: Tensor,
+    x1_B: Tensor,
+    t_B: Tensor,
+    prediction: Prediction,
+    label_BL: Tensor | None = None,
+) -> Tensor:
     """Return the mean squared error of the velocity at x_t against x_1 - x_0, a scalar.
 
     Under data prediction too the error is that of the velocity, so that its minimiser is the
-    same field.
+    same field. The augmentation label of `x1_B`, if any, is the network's third argument.
     """
     x_B = interpolate(x0_B, x1_B, t_B)
-    velocity_B = as_velocity(network(x_B, t_B), x_B, t_B, prediction)
+    output_B = network(x_B, t_B) if label_BL is None else network(x_B, t_B, label_BL)
+    velocity_B = as_velocity(output_B, x_B, t_B, prediction)
     return torch.nn.functional.mse_loss(velocity_B, x1_B - x0_B)
 
 

@@ -2,6 +2,10 @@
 
 Published models carry a copy of it. A network maps (x_BCHW, t_B) to [B, C, H, W]; what its output
 means, velocity or data, is not its business (`flow.as_velocity`). Output is zero at the start.
+
+A network with `labels` is told in training how a row was augmented (EDM, arXiv 2206.00364, appendix
+F.2), so that augmentation does not leak into samples: without a label, or with a label of zeros,
+it answers for rows as they are.
 """
 
 from __future__ import annotations
@@ -25,8 +29,9 @@ def build(config: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
     """Return the untrained network of `config` for latents of `shape` = (C, H, W).
 
     `config` is plain JSON: `kind` ("transformer" with `patch`, `width`, `depth`, `heads`, or "mlp"
-    with `width`, `depth`), every size a positive integer. Weights come from torch's global
-    generator.
+    with `width`, `depth`), every size a positive integer; and, where it is more than 0, `labels`,
+    the length of an augmentation label. Weights come from torch's global generator, and but for
+    the label's own, which begin at zero, are the same whatever `labels`.
 
     Raises:
         ValueError: one line that names the key `initialize.network.<key>`.
@@ -34,13 +39,18 @@ def build(config: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
     kind = config.get("kind")
     if kind not in _KEYS:
         raise ValueError(f"initialize.network.kind = {kind!r}: must be one of {', '.join(_KEYS)}")
-    for key in config.keys() - {"kind", *_KEYS[kind]}:
+    for key in config.keys() - {"kind", "labels", *_KEYS[kind]}:
         raise ValueError(f"initialize.network.{key}: unknown for kind {kind}; remove it")
     for key in _KEYS[kind]:
         value = config.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"initialize.network.{key} = {value!r}: must be a positive integer")
-    sizes = {key: config[key] for key in _KEYS[kind]}
+    labels = config.get("labels", 0)
+    if not isinstance(labels, int) or isinstance(labels, bool) or labels < 0:
+        raise ValueError(
+            f"initialize.network.labels = {labels!r}: must be a whole number, 0 or more"
+        )
+    sizes = {**{key: config[key] for key in _KEYS[kind]}, "labels": labels}
     if kind == "transformer":
         return VelocityTransformer(shape, **sizes)
     return VelocityMLP(shape, **sizes)
@@ -56,7 +66,15 @@ class VelocityTransformer(nn.Module):
 
     positions: Tensor
 
-    def __init__(self, shape: tuple[int, ...], patch: int, width: int, depth: int, heads: int):
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        patch: int,
+        width: int,
+        depth: int,
+        heads: int,
+        labels: int = 0,
+    ):
         super().__init__()
         channels, height, breadth = shape
         if height % patch or breadth % patch:
@@ -70,7 +88,7 @@ class VelocityTransformer(nn.Module):
             raise ValueError(f"initialize.network.width = {width}: must be a multiple of 4")
         self.shape, self.patch = (channels, height, breadth), patch
         self.embed = nn.Linear(channels * patch**2, width)
-        self.time = TimeEmbedding(width)
+        self.time = TimeEmbedding(width, labels)
         self.modulation = nn.Linear(width, width * (6 * depth + 2))
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.output = nn.Linear(width, channels * patch**2)
@@ -83,15 +101,17 @@ class VelocityTransformer(nn.Module):
         _to_zero(self.modulation)
         _to_zero(self.output)
 
-    def forward(self, x_BCHW: Tensor, t_B: Tensor) -> Tensor:
+    def forward(self, x_BCHW: Tensor, t_B: Tensor, label_BL: Tensor | None = None) -> Tensor:
         """Return the output [B, C, H, W] at points `x_BCHW` and times `t_B` in [0, 1].
 
+        `label_BL` says how each row was augmented; None, like zeros: not at all.
+
         Raises:
-            ValueError: `x_BCHW` has not the shape that the network was built for.
+            ValueError: `x_BCHW` or `label_BL` has not the shape that the network was built for.
         """
         _require_shape(x_BCHW, self.shape)
         h_BTW = self.embed(patchify(x_BCHW, self.patch)) + self.positions
-        modulation_B1E = self.modulation(functional.silu(self.time(t_B))).unsqueeze(1)
+        modulation_B1E = self.modulation(functional.silu(self.time(t_B, label_BL))).unsqueeze(1)
         *blocks, (shift, scale) = _split(modulation_B1E, len(self.blocks))
         for block, parts in zip(self.blocks, blocks, strict=True):
             h_BTW = block(h_BTW, *parts)
@@ -129,11 +149,11 @@ class VelocityMLP(nn.Module):
     For points in the plane (2 x 1 x 1) and other data without spatial structure.
     """
 
-    def __init__(self, shape: tuple[int, ...], width: int, depth: int):
+    def __init__(self, shape: tuple[int, ...], width: int, depth: int, labels: int = 0):
         super().__init__()
         self.shape = tuple(shape)
         self.embed = nn.Linear(math.prod(shape), width)
-        self.time = TimeEmbedding(TIME_WIDTH)
+        self.time = TimeEmbedding(TIME_WIDTH, labels)
         self.modulation = nn.Linear(TIME_WIDTH, width * (3 * depth + 2))
         self.expand = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
         self.contract = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
@@ -145,15 +165,17 @@ class VelocityMLP(nn.Module):
             nn.init.ones_(self.modulation.bias[(3 * index + 2) * width : (3 * index + 3) * width])
         _to_zero(self.output)
 
-    def forward(self, x_BCHW: Tensor, t_B: Tensor) -> Tensor:
+    def forward(self, x_BCHW: Tensor, t_B: Tensor, label_BL: Tensor | None = None) -> Tensor:
         """Return the output [B, C, H, W] at points `x_BCHW` and times `t_B` in [0, 1].
 
+        `label_BL` says how each row was augmented; None, like zeros: not at all.
+
         Raises:
-            ValueError: `x_BCHW` has not the shape that the network was built for.
+            ValueError: `x_BCHW` or `label_BL` has not the shape that the network was built for.
         """
         _require_shape(x_BCHW, self.shape)
         h_BW = self.embed(x_BCHW.flatten(1))
-        modulation = self.modulation(functional.silu(self.time(t_B)))
+        modulation = self.modulation(functional.silu(self.time(t_B, label_BL)))
         *blocks, (shift, scale) = _split(modulation, len(self.expand), parts=3)
         for (shift1, scale1, gate), expand, contract in zip(
             blocks, self.expand, self.contract, strict=True
@@ -164,22 +186,35 @@ class VelocityMLP(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Sines and cosines of t at geometrically spaced frequencies, then a perceptron: [B, W]."""
+    """Sines and cosines of t at geometrically spaced frequencies, then a perceptron: [B, W].
+
+    An augmentation label adds a linear map of itself, without bias, so that zeros add nothing.
+    """
 
     frequencies: Tensor
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, labels: int = 0):
         super().__init__()
         exponents = torch.linspace(0, 1, TIME_FREQUENCIES)
         self.register_buffer("frequencies", TIME_FASTEST**exponents, persistent=False)
         self.expand = nn.Linear(2 * TIME_FREQUENCIES, width)
         self.contract = nn.Linear(width, width)
+        self.labels = labels
+        self.label = nn.Parameter(torch.zeros(width, labels)) if labels else None
 
-    def forward(self, t_B: Tensor) -> Tensor:
-        """Return the embedding [B, W] of times `t_B`."""
+    def forward(self, t_B: Tensor, label_BL: Tensor | None = None) -> Tensor:
+        """Return the embedding [B, W] of times `t_B` and augmentation labels `label_BL`."""
         angles_BF = t_B[:, None] * self.frequencies
         waves_BF = torch.cat([angles_BF.cos(), angles_BF.sin()], dim=1)
-        return self.contract(functional.silu(self.expand(waves_BF)))
+        h_BW = self.contract(functional.silu(self.expand(waves_BF)))
+        if label_BL is None:
+            return h_BW
+        if self.label is None or label_BL.shape[1] != self.labels:
+            raise ValueError(
+                f"augmentation labels of {label_BL.shape[1]} numbers: this network was built for"
+                f" {self.labels}; rerun `dvc repro initialize` and what follows it"
+            )
+        return h_BW + functional.linear(label_BL, self.label)
 
 
 def patchify(x_BCHW: Tensor, patch: int) -> Tensor:

@@ -65,10 +65,23 @@ class Autoencoder(Section):
     shift: Annotated[float, Field(ge=0, le=0.5)]
 
 
+class Augmentation(Section):
+    """Random versions of every training image; strengths are those of `lirf.augmentation.draw`."""
+
+    copies: Annotated[int, Field(ge=0)]
+    seed: Seed
+    flip: bool
+    shift: Annotated[float, Field(ge=0, le=0.5)]
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    scale: Annotated[float, Field(ge=0, le=1)]
+    anisotropy: Annotated[float, Field(ge=0, le=1)]
+
+
 class Encode(Section):
-    """How many images are encoded at a time."""
+    """How many images are encoded at a time, and which versions of them besides the bank's."""
 
     batch: Count
+    augmentation: Augmentation
 
 
 class Transformer(Section):
@@ -97,8 +110,22 @@ class Initialize(Section):
     network: Annotated[Transformer | MLP, Field(discriminator="kind")]
 
 
+class StopOn(Section):
+    """When training ends before its steps do: once `lirf.collapse.score` exceeds `threshold`."""
+
+    rule: Literal["never", "collapse"]
+    threshold: Annotated[float, Field(ge=0, lt=1)]
+    every: Count
+    samples: Count
+    path_steps: Count
+
+
 class Train(Section):
-    """Optimisation of the velocity field; the number of steps is a line of `models`."""
+    """Optimisation of the velocity field; the number of steps is a line of `models`.
+
+    `start` says what each model of the loop starts from: what the one before learned, or untrained
+    weights. The baseline starts untrained either way.
+    """
 
     batch: Count
     learning_rate: Positive
@@ -110,7 +137,12 @@ class Train(Section):
     clip_norm: Positive | None
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     times: Literal["uniform", "logit-normal"]
+    start: Literal["warm", "fresh"]
+    augment_share: Fraction
+    jitter: NonNegative
+    real_share: Fraction | None
     checkpoint_every: Count
+    stop_on: StopOn
 
 
 class Sample(Section):
@@ -126,10 +158,22 @@ class Sample(Section):
 
 
 class Correct(Section):
-    """The correction operator C: K neighbours by cosine, softmax temperature T."""
+    """The correction operator C, and the bank rows that it may pull towards."""
 
+    operator: Literal["slerp", "tangent"]
+    references: Literal["bank", "real"]
     neighbours: Count
     temperature: Positive
+    dimensions: Count
+
+    @model_validator(mode="after")
+    def _plane_fits(self) -> Self:
+        if self.operator == "tangent" and self.dimensions >= self.neighbours:
+            raise ValueError(
+                f"correct.dimensions = {self.dimensions}: must be below correct.neighbours ="
+                f" {self.neighbours}, which span no more"
+            )
+        return self
 
 
 class Admit(Section):
@@ -140,15 +184,29 @@ class Admit(Section):
     quantile: Fraction
     tau: Positive
     novelty: NonNegative
+    share: Annotated[float, Field(gt=0, le=1)]
+    restore: Fraction
 
 
 class Evaluate(Section):
-    """How many fresh samples are compared with the held-out images, and in which space."""
+    """How many fresh samples, of which generator, are compared with the held-out images."""
 
+    generator: Literal["network", "mixup", "memory"]
+    mixup_neighbours: Count
     seed: Seed
     samples: Annotated[int, Field(ge=2)]
     features: Literal["pixels", "latents"]
     neighbours: Count
+
+
+class Diagnose(Section):
+    """How many paths are followed in how many steps, and how anchors are binned by density."""
+
+    seed: Seed
+    samples: Count
+    path_steps: Annotated[int, Field(ge=2)]
+    neighbours: Count
+    bins: Count
 
 
 class Round(Section):
@@ -178,6 +236,7 @@ class Params(Section):
     correct: Correct
     admit: Admit
     evaluate: Evaluate
+    diagnose: Diagnose
     rounds: Annotated[dict[Name, Round], Field(min_length=1)]
     models: dict[Name, Model]
 
@@ -189,6 +248,11 @@ class Params(Section):
                 f"evaluate.samples = {self.evaluate.samples}: must exceed evaluate.neighbours ="
                 f" {self.evaluate.neighbours}"
             )
+        if self.train.augment_share > 0 and self.encode.augmentation.copies == 0:
+            raise ValueError(
+                f"train.augment_share = {self.train.augment_share}: there are no augmented images;"
+                " set encode.augmentation.copies to 1 or more, or the share to 0"
+            )
         last = self._check_chain()
         for name, after in {"final": last, "baseline": BANK_ZERO}.items():
             if name not in self.models:
@@ -199,6 +263,8 @@ class Params(Section):
                 raise ValueError(
                     f"models.{name}.after = {self.models[name].after}: must be {after}"
                 )
+        # With `train.start: fresh` no single model of the loop has taken that many: it is the sum
+        # over its models, what all of the loop's training cost, that the baseline equals.
         steps = sum(model.steps for name, model in self.models.items() if name != "baseline")
         if self.models["baseline"].steps != steps:
             raise ValueError(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from lirf.collapse import Bin
+
 Result = Mapping[str, Any]
 
 
@@ -46,6 +48,34 @@ COLUMNS = (
     Column("frechet", "Frechet", ".3f", "lower"),
     Column("vendi", "Vendi", ".2f", "higher"),
     Column("bank_rows", "bank rows", ".0f"),
+)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of the picture of collapse: its title, its unit, the key and label of each line."""
+
+    title: str
+    unit: str
+    lines: tuple[tuple[str, str], ...]
+
+
+COLLAPSE = (
+    Panel(
+        "collapse",
+        "0 new, 1 copies",
+        (("collapse_real", "onto the real latents"), ("collapse_bank", "onto its own bank")),
+    ),
+    Panel(
+        "bank to reference: does it stray?",
+        "spacings of the real latents",
+        (("bank_to_reference", "greatest"), ("bank_to_reference_mean", "mean")),
+    ),
+    Panel(
+        "reference to bank: does it cover?",
+        "spacings of the real latents",
+        (("reference_to_bank", "greatest"), ("reference_to_bank_mean", "mean")),
+    ),
 )
 SHARES = frozenset({"copies", "precision", "recall", "coverage"})
 
@@ -88,11 +118,9 @@ def table(results: Sequence[Result], protocol: str) -> str:
 
 def protocol_line(result: Result) -> str:
     """Say in one line how the numbers of `result` were obtained."""
-    steps = result["solver_steps"]
-    solver = f"{result['solver']}, {steps} steps" if steps else f"{result['solver']}, adaptive"
     reference = {"heldout": "held-out", "train": "**training**"}[result["reference"]]
     return (
-        f"{result['n_fake']} samples (seed {result['seed']}; {solver}) against"
+        f"{result['n_fake']} samples (seed {result['seed']}; {_source(result)}) against"
         f" {result['n_reference']} {reference} images, copies against {result['n_train']} training"
         f" images, mirrored or not{' (as in training)' if result['flip'] else ''}; features:"
         f" {result['features']}{_hash(result['feature_hash'])} at {result['resolution']} px"
@@ -134,6 +162,8 @@ def losses(
         axes = figure.subplots()
         start = 0.0
         for name, (steps, values) in loop.items():
+            if not len(steps):  # collapsed before its first step
+                continue
             _curve(axes, steps, values, reach, color=LOOP)
             if start:
                 axes.axvline(start, color=GREY, linewidth=0.6)
@@ -148,6 +178,53 @@ def losses(
         axes.set_ylabel("flow-matching loss")
         axes.margins(x=0.01)
         axes.legend(frameon=False)
+
+
+def diagnosis(
+    run: str, t_S: np.ndarray, distance_S: np.ndarray, bins: Sequence[Bin], path: Path
+) -> None:
+    """Draw a model's distance to the memorising field over t, and its copies by local density."""
+    with drawing(path, 11, 4) as figure:
+        left, right = figure.subplots(1, 2)
+        left.plot(t_S, distance_S, "o-", color=LOOP, clip_on=False)
+        left.axhline(0, color=BASELINE, linestyle="--", clip_on=False)
+        note: dict[str, Any] = {"textcoords": "offset points", "color": BASELINE, "ha": "right"}
+        left.annotate("learned by heart", (1, 0), (-4, 5), **note)
+        left.set_title(f"{run}: distance to the memorising field", loc="left", fontweight="bold")
+        left.set_xlabel("t (0 noise, 1 data)")
+        left.set_xlim(0, 1)
+        left.set_ylim(0, max(1.05, 1.05 * float(distance_S.max())))
+
+        names = [f"{bin_.low:.3g} to {bin_.high:.3g}" for bin_ in bins]
+        shares = [_number(bin_.copies) for bin_ in bins]
+        tops = [0.0 if np.isnan(share) else share for share in shares]
+        right.bar(range(len(bins)), tops, color=LOOP)
+        right.set_xticks(range(len(bins)), names)
+        note |= {"color": GREY, "ha": "center"}
+        for place, (bin_, top) in enumerate(zip(bins, tops, strict=True)):
+            right.annotate(f"of {bin_.samples}", (place, top), (0, 4), **note)
+        right.set_title("copies among the samples", loc="left", fontweight="bold")
+        right.set_xlabel("real latents by local density, densest first: distance to a neighbour")
+        _limit(right, shares, share=True)
+
+
+def collapse(results: Sequence[Result], baseline: Result, path: Path) -> None:
+    """Draw the collapse and the two Hausdorff distances over `results`, `baseline` dashed."""
+    names = [str(result["round"]) for result in results]
+    with drawing(path, 13, 3.8) as figure:
+        for axes, panel in zip(figure.subplots(1, 3), COLLAPSE, strict=True):
+            shown = zip(panel.lines, ("o-", "o:"), (LOOP, GREY), strict=False)
+            for (key, label), marks, colour in shown:
+                values = [_number(result.get(key)) for result in results]
+                axes.plot(range(len(names)), values, marks, color=colour, label=label)
+            reference = _number(baseline.get(panel.lines[0][0]))
+            axes.axhline(reference, color=BASELINE, linestyle="--", label="baseline")
+            axes.set_title(panel.title, loc="left", fontweight="bold")
+            axes.set_ylabel(panel.unit)
+            axes.set_xticks(range(len(names)), names)
+            axes.margins(x=0.08)
+            axes.set_ylim(min(0, axes.get_ylim()[0]), 1.12 * axes.get_ylim()[1])
+            axes.legend(frameon=False, fontsize=9)
 
 
 def _curve(axes: Axes, steps: np.ndarray, values: np.ndarray, reach: float, **style: Any) -> None:
@@ -168,6 +245,16 @@ def _limit(axes: Axes, values: Sequence[float], *, share: bool) -> None:
     axes.set_ylim(0, max(top, 0.1) if share else top or 1)
     if share and top > 0.9:
         axes.set_ylim(0, 1.03)
+
+
+def _source(result: Result) -> str:
+    """Say what the samples come from."""
+    if result["generator"] == "mixup":
+        return f"mixup of real latents with their {result['mixup_neighbours']} nearest, no network"
+    if result["generator"] == "memory":
+        return "real latents drawn with replacement, no network"
+    steps = result["solver_steps"]
+    return f"{result['solver']}, {steps} steps" if steps else f"{result['solver']}, adaptive"
 
 
 def _cell(value: float | None, form: str) -> str:

@@ -5,7 +5,6 @@ Every sample has a seed of its own: sample 17 is the same whatever the batch or 
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 
@@ -16,29 +15,16 @@ from torchdiffeq import odeint
 
 from lirf import params
 from lirf.flow import Field
+from lirf.seeds import generator, seeds
+
+__all__ = ["integrate", "noise", "sample", "seeds"]
 
 MOST_STEPS = 10_000  # dopri5 gives up on a sample after this many
 
 
-def seeds(base: int, name: str, count: int) -> list[int]:
-    """Return `count` seeds of 63 bits that depend on `base`, `name` and their place alone.
-
-    Rounds never share noise, since their names differ.
-    """
-    digests = (hashlib.sha256(f"{base}/{name}/{i}".encode()).digest() for i in range(count))
-    return [int.from_bytes(digest[:8], "big") >> 1 for digest in digests]
-
-
 def noise(seeds_M: Sequence[int], shape: tuple[int, ...]) -> Tensor:
-    """Return standard normal noise [M, *shape] in float32 on the CPU, one generator per seed.
-
-    NumPy's, whose key holds the whole seed: torch's CPU generator keeps its low 32 bits only, and
-    among 100,000 samples two would be expected to start from the same noise.
-    """
-    draws = [
-        np.random.Generator(np.random.Philox(key=seed)).standard_normal(shape, dtype=np.float32)
-        for seed in seeds_M
-    ]
+    """Return standard normal noise [M, *shape] in float32 on the CPU, one generator per seed."""
+    draws = [generator(seed).standard_normal(shape, dtype=np.float32) for seed in seeds_M]
     return torch.from_numpy(np.stack(draws))
 
 

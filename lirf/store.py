@@ -54,6 +54,12 @@ def bank_rows(columns: Mapping[str, Any]) -> pa.Table:
     )
 
 
+def image_groups(rows: pa.Table) -> np.ndarray:
+    """Number bank rows [N] such that an image and its mirrored twin share a number."""
+    pairs = zip(rows["source"].to_pylist(), rows["id"].to_pylist(), strict=True)
+    return np.unique([source or id_ for source, id_ in pairs], return_inverse=True)[1]
+
+
 @dataclass(frozen=True)
 class Part:
     """An array [N, ...], its table of N rows, and what holds for all of them."""

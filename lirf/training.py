@@ -34,7 +34,7 @@ class State:
         ema: the moving average of its weights, which samples are drawn from.
         moments: AdamW's, `<weight>.exp_avg` and `<weight>.exp_avg_sq`, zero at the start.
         generator: on the CPU, of batches, noise and times.
-        step: optimiser steps taken so far, over all rounds.
+        step: optimiser steps taken so far, since the weights were untrained.
         space: of the latents.
         config: of the network, plain JSON (`network.build`).
         prediction: what the network's output means.
@@ -50,16 +50,50 @@ class State:
     prediction: flow.Prediction
 
 
-def initial(config: params.Initialize, space: Space, device: torch.device) -> State:
+Batch = tuple[Tensor, Tensor, Tensor, Tensor | None]
+"""Noise x_0, latents x_1, times and augmentation labels of one step, on the device."""
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """Latents of augmented images [A, C, H, W] and their labels [A, L], on the network's device."""
+
+    latents: Tensor
+    labels: Tensor
+
+
+def initial(
+    config: params.Initialize, space: Space, device: torch.device, labels: int = 0
+) -> State:
     """Return the untrained state, the same on every device for the same seed.
+
+    `labels` is the length of the augmentation labels that the network will be told, 0 for none.
 
     Raises:
         ValueError: the network does not fit the latents; names `initialize.network.<key>`.
     """
+    network = config.network.model_dump() | ({"labels": labels} if labels else {})
+    return _untrained(network, config.prediction, space, device, config.seed)
+
+
+def afresh(state: State, seed: int) -> State:
+    """Return a state at step 0 of the same network, untrained: other weights, other draws."""
+    device = next(state.network.parameters()).device
+    return _untrained(state.config, state.prediction, state.space, device, seed)
+
+
+def _untrained(
+    config: dict[str, Any],
+    prediction: flow.Prediction,
+    space: Space,
+    device: torch.device,
+    seed: int,
+) -> State:
+    """Return the state at step 0 whose weights and draws come from `seed`."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        state = assemble(config.network.model_dump(), config.prediction, space, device)
-    state.generator.manual_seed(config.seed)
+        torch.manual_seed(seed)
+        state = assemble(config, prediction, space, device)
+    state.generator.manual_seed(seed)
     return state
 
 
@@ -80,9 +114,21 @@ def assemble(
 
 
 def train(
-    state: State, latents_NCHW: Tensor, config: params.Train, steps: int
+    state: State,
+    latents_NCHW: Tensor,
+    config: params.Train,
+    steps: int,
+    augmented: Augmented | None = None,
+    real_N: Tensor | None = None,
 ) -> Iterator[tuple[int, float]]:
     """Take `steps` steps on the rows of `latents_NCHW`, and yield (step, loss) of each in turn.
+
+    All rows are equally likely, unless `config.real_share` says how many of a batch are rows where
+    `real_N` (bool, on the CPU; None: everywhere) is true: exactly that share where it is a whole
+    number of rows, else on average. Without other rows it says nothing. Then, with
+    `config.augment_share`, each row is replaced with that probability by one of `augmented`, which
+    comes with its label; all others have a label of zeros. `config.jitter` is the standard
+    deviation of fresh Gaussian noise on every row.
 
     `latents_NCHW` lie on the network's device. Losses come in groups of `CHECK_EVERY`: `state` and
     the yielded step agree when the iterator ends, not before. Rows, noise and times are drawn on
@@ -91,14 +137,17 @@ def train(
     since it too is carried over from round to round.
 
     Raises:
-        ValueError: a loss is not finite; names the step. `state` is of no use then.
+        ValueError: a loss is not finite; names the step. `state` is of no use then. Or the network
+            knows no labels, or others than those of `augmented`.
     """
     assert tuple(latents_NCHW.shape[1:]) == state.space.shape, "latents have the space's shape"
+    assert augmented is not None or not config.augment_share, "there are augmented rows to share"
+    draw = _drawer(state, latents_NCHW, config, augmented, real_N)
     update = _updater(state, config)
     end = state.step + steps
     while state.step < end:
         first, count = state.step + 1, min(CHECK_EVERY, end - state.step)
-        losses_S = [_descend(state, latents_NCHW, config, update) for _ in range(count)]
+        losses_S = [_descend(state, draw, update) for _ in range(count)]
         losses = torch.stack(losses_S).tolist()
         for step, loss in enumerate(losses, start=first):
             if not math.isfinite(loss):
@@ -124,20 +173,80 @@ def network_field(network: nn.Module, prediction: flow.Prediction) -> flow.Field
     return field
 
 
-def _descend(
-    state: State, latents_NCHW: Tensor, config: params.Train, update: Callable[[], None]
-) -> Tensor:
+def _descend(state: State, draw: Callable[[], Batch], update: Callable[[], None]) -> Tensor:
     """Take one step and return its loss, still on the device."""
-    device = latents_NCHW.device
-    rows_B = torch.randint(len(latents_NCHW), (config.batch,), generator=state.generator)
-    noise_BCHW = torch.randn(config.batch, *latents_NCHW.shape[1:], generator=state.generator)
-    t_B = flow.draw_times(config.batch, config.times, state.generator)
-    x1_BCHW, x0_BCHW = latents_NCHW[rows_B.to(device)], noise_BCHW.to(device)
-    loss = flow.loss(state.network, x0_BCHW, x1_BCHW, t_B.to(device), state.prediction)
+    x0_BCHW, x1_BCHW, t_B, label_BL = draw()
+    loss = flow.loss(state.network, x0_BCHW, x1_BCHW, t_B, state.prediction, label_BL)
     loss.backward()
     update()
     state.step += 1
     return loss.detach()
+
+
+def _drawer(
+    state: State,
+    latents_NCHW: Tensor,
+    config: params.Train,
+    augmented: Augmented | None,
+    real_N: Tensor | None,
+) -> Callable[[], Batch]:
+    """Return what draws a batch.
+
+    What an option draws comes after what is always drawn, so that options that are off leave the
+    draws as they are.
+    """
+    device, generator = latents_NCHW.device, state.generator
+    shape_BCHW = (config.batch, *latents_NCHW.shape[1:])
+    labels = state.config.get("labels", 0)
+    rows = _row_drawer(len(latents_NCHW), config, real_N, generator)
+
+    def draw() -> Batch:
+        rows_B = rows()
+        noise_BCHW = torch.randn(shape_BCHW, generator=generator)
+        t_B = flow.draw_times(config.batch, config.times, generator)
+        x1_BCHW = latents_NCHW[rows_B.to(device)]
+        label_BL = torch.zeros(config.batch, labels, device=device) if labels else None
+        if augmented is not None and config.augment_share:
+            x1_BCHW, label_BL = _replace(x1_BCHW, augmented, config.augment_share, generator)
+        if config.jitter:
+            jitter_BCHW = torch.randn(shape_BCHW, generator=generator).to(device)
+            x1_BCHW = x1_BCHW + config.jitter * jitter_BCHW
+        return noise_BCHW.to(device), x1_BCHW, t_B.to(device), label_BL
+
+    return draw
+
+
+def _row_drawer(
+    count: int, config: params.Train, real_N: Tensor | None, generator: torch.Generator
+) -> Callable[[], Tensor]:
+    """Return what draws the bank rows of a batch, [B]."""
+    if config.real_share is None or real_N is None or bool(real_N.all()):
+        return lambda: torch.randint(count, (config.batch,), generator=generator)
+    real_R, refined_R = real_N.nonzero()[:, 0], (~real_N).nonzero()[:, 0]
+    wanted = config.real_share * config.batch
+
+    def rows() -> Tensor:
+        reals = int(wanted + torch.rand((), generator=generator).item())
+        picks = (
+            rows_R[torch.randint(len(rows_R), (size,), generator=generator)]
+            for rows_R, size in ((real_R, reals), (refined_R, config.batch - reals))
+        )
+        return torch.cat(list(picks))
+
+    return rows
+
+
+def _replace(
+    x1_BCHW: Tensor, augmented: Augmented, share: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Replace each row with probability `share` by an augmented one; return rows and labels."""
+    chosen_B = torch.rand(len(x1_BCHW), generator=generator) < share
+    rows_B = torch.randint(len(augmented.latents), (len(x1_BCHW),), generator=generator)
+    chosen_B, rows_B = chosen_B.to(x1_BCHW.device), rows_B.to(x1_BCHW.device)
+    return (
+        torch.where(chosen_B[:, None, None, None], augmented.latents[rows_B], x1_BCHW),
+        augmented.labels[rows_B] * chosen_B[:, None],
+    )
 
 
 def _updater(state: State, config: params.Train) -> Callable[[], None]:

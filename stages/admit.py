@@ -10,45 +10,72 @@ import pyarrow as pa
 
 from lirf import admission, files, store
 from lirf.params import Params
+from lirf.space import Space
 from stages import command
 from stages.command import Out
 
 
 def admit(
-    params: Params, run: str, corrected: Path, anchors: Path, decision: Out, metrics: Out
+    params: Params,
+    run: str,
+    corrected: Path,
+    anchors: Path,
+    bank: Path,
+    admitted: Out,
+    decision: Out,
+    metrics: Out,
 ) -> None:
-    """Decide for every candidate of round `run` whether it joins the bank.
+    """Decide for every candidate of round `run` whether it joins `bank`, and write those that do.
 
     A round that admits nothing is no error, but it says so on standard error, with the remedy.
+
+    Raises:
+        ValueError: an input is damaged or of another space.
     """
-    rows, attributes = store.read_rows(corrected)
+    known, new = store.read_bank(bank), store.read_part(corrected)
+    known.space.require(Space.from_json(new.attributes["space"]), str(corrected))
+    attributes = new.attributes
     scales = admission.Scales(
         attributes["lambda"],
         _numbers(store.read_table(anchors), "displacement"),
         attributes["spacing"],
     )
-    displacement_M, novelty_M = _numbers(rows, "displacement"), _numbers(rows, "novelty")
-    threshold = admission.threshold(params.admit, scales)
-    floor = admission.floor(params.admit, scales)
-    decided = admission.decide(displacement_M, novelty_M, threshold, floor)
+    displacement_M, novelty_M = _numbers(new.rows, "displacement"), _numbers(new.rows, "novelty")
+    done = admission.admit(
+        params.admit,
+        _flat(new.array),
+        displacement_M,
+        novelty_M,
+        _flat(known.latents),
+        np.array(known.rows["kind"].to_pylist()) == "real",
+        scales,
+    )
+    decided = done.decision
     columns = {
-        "id": rows["id"],
+        "id": new.rows["id"],
         "admitted": decided.admitted,
         "reason": decided.reasons,
         "displacement": displacement_M,
-        "threshold": np.full(len(novelty_M), threshold),
+        "threshold": np.full(len(novelty_M), decided.threshold),
         "novelty": novelty_M,
-        "floor": np.full(len(novelty_M), floor),
+        "floor": np.full(len(novelty_M), decided.floor),
     }
     store.write_table(decision, pa.table(columns))
+    rows = new.rows.filter(pa.array(decided.admitted))
+    rows = rows.set_column(
+        rows.schema.get_field_index("novelty"), "novelty", pa.array(done.novelty)
+    )
+    shape = new.array.shape[1:]
+    store.write_latents(admitted, done.latents.reshape(-1, *shape), rows, known.space)
     summary = {
-        "candidates": rows.num_rows,
+        "candidates": new.rows.num_rows,
         "admitted": decided.count(admission.ADMITTED),
-        "bank_after": attributes["bank_rows"] + decided.count(admission.ADMITTED),
+        "bank_after": len(known.latents) + decided.count(admission.ADMITTED),
         "too_far": decided.count(admission.TOO_FAR),
         "too_close": decided.count(admission.TOO_CLOSE),
-        "threshold": threshold,
-        "floor": floor,
+        "crowded": decided.count(admission.CROWDED),
+        "threshold": decided.threshold,
+        "floor": decided.floor,
         "median_displacement": float(np.median(displacement_M)),
         "median_novelty": float(np.median(novelty_M)),
         "lambda": scales.lambda_,
@@ -63,6 +90,11 @@ def admit(
 def _numbers(rows: pa.Table, name: str) -> np.ndarray:
     """Return a column as float64."""
     return rows[name].to_numpy().astype(np.float64)
+
+
+def _flat(latents_NCHW: np.ndarray) -> np.ndarray:
+    """Return latents as rows, [N, D]."""
+    return latents_NCHW.reshape(len(latents_NCHW), int(np.prod(latents_NCHW.shape[1:])))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL.Image import Image
 
 from lirf import autoencoder as autoencoding
-from lirf import checkpoint, files, pictures, sampler, store
+from lirf import checkpoint, files, mixup, pictures, sampler, store
 from lirf import device as devices
 from lirf import features as feature_spaces
 from lirf import metrics as measures
@@ -44,6 +45,7 @@ def evaluate(
     run: str,
     images: Path,
     autoencoder: Path,
+    bank: Path,
     weights: Path,
     metrics: Out,
     grid: Out,
@@ -51,43 +53,74 @@ def evaluate(
 ) -> None:
     """Sample model `run`, measure the samples and show them beside their nearest images.
 
+    A copy is one of a training image or of what the autoencoder makes of it, mirrored or not: a
+    blurred image of the training set is not a new one.
+
     Every model is sampled from the same noise, so the numbers of two models are paired. Where
     there are too few held-out images, the reference is the training images; `metrics` says so.
+    With another `evaluate.generator` than the network, the samples are made of the real latents
+    of `bank`, and are the same for every model.
     """
     part = store.read_part(images)
     real = _real(part, params.evaluate.neighbours)
     device = devices.choose(params.device)
     decoder = autoencoding.load(autoencoder, device)
-    field, space = checkpoint.load_field(weights, device)
     batch = params.sample.batch
+    z_MCHW, space = _latents(params, run, bank, weights, device)
 
     def encode(images_NCHW: np.ndarray) -> np.ndarray:
         return space.scale(autoencoding.encode(decoder, images_NCHW, batch, device))
 
-    seeds = sampler.seeds(params.evaluate.seed, "evaluate", params.evaluate.samples)
-    batches = sampler.sample(field, seeds, space.shape, params.sample, device)
-    tracked = track(batches, math.ceil(len(seeds) / batch), f"evaluate {run}")
-    z_MCHW = np.concatenate([z_BCHW.numpy() for z_BCHW in tracked])
     fake_MCHW = autoencoding.decode(decoder, z_MCHW, space, batch, device)
     features = (
         feature_spaces.pixels()
         if params.evaluate.features == "pixels"
         else feature_spaces.latents(decoder.fingerprint, encode)
     )
+    known_VNCHW = [real.train, feature_spaces.mirror(real.train)]
+    known_VNCHW += [
+        autoencoding.decode(decoder, encode(images_NCHW), space, batch, device)
+        for images_NCHW in known_VNCHW
+    ]
     values, copies = measures.compare(
         features.extract(fake_MCHW),
         features.extract(real.reference),
-        features.versions(real.train),
+        np.stack([features.extract(images_NCHW) for images_NCHW in known_VNCHW]),
         params.evaluate.neighbours,
     )
     document = {
         **{key: round(v, DIGITS) if isinstance(v, float) else v for key, v in values.items()},
         **_protocol(params, part, real, features, space),
-        "train_steps": checkpoint.read_document(weights)["step"],
+        "train_steps": checkpoint.read_document(weights)["step"] if _trained(params) else None,
     }
     files.write_json(metrics, document)
-    pictures.save(_samples(run, fake_MCHW, copies), grid)
-    pictures.save(_panel(run, fake_MCHW, real, copies), nearest)
+    title = run if _trained(params) else f"{params.evaluate.generator} in place of {run}"
+    pictures.save(_samples(title, fake_MCHW, copies), grid)
+    pictures.save(_panel(title, fake_MCHW, real, copies), nearest)
+
+
+def _trained(params: Params) -> bool:
+    """Return whether the samples are those of a trained network."""
+    return params.evaluate.generator == "network"
+
+
+def _latents(
+    params: Params, run: str, bank: Path, weights: Path, device: torch.device
+) -> tuple[np.ndarray, Space]:
+    """Return the scaled latents of the samples, [M, C, H, W], and their space."""
+    known = store.read_bank(bank)
+    seeds = sampler.seeds(params.evaluate.seed, "evaluate", params.evaluate.samples)
+    if _trained(params):
+        field, space = checkpoint.load_field(weights, device)
+        space.require(known.space, str(bank))
+        batches = sampler.sample(field, seeds, space.shape, params.sample, device)
+        total = math.ceil(len(seeds) / params.sample.batch)
+        return np.concatenate([z.numpy() for z in track(batches, total, f"evaluate {run}")]), space
+    real_N = np.array(known.rows["kind"].to_pylist()) == "real"
+    real_NCHW, group_N = known.latents[real_N], store.image_groups(known.rows)[real_N]
+    if params.evaluate.generator == "memory":
+        return mixup.memory(real_NCHW, seeds), known.space
+    return mixup.mixup(real_NCHW, group_N, seeds, params.evaluate.mixup_neighbours), known.space
 
 
 def _real(part: Part, neighbours: int) -> Real:
@@ -110,8 +143,11 @@ def _protocol(
     params: Params, part: Part, real: Real, features: Features, space: Space
 ) -> dict[str, Any]:
     """Return what must be equal between two results for their numbers to be comparable."""
-    adaptive = params.sample.solver == "dopri5"
+    solved, generator = _trained(params), params.evaluate.generator
+    adaptive = solved and params.sample.solver == "dopri5"
     return {
+        "generator": generator,
+        "mixup_neighbours": params.evaluate.mixup_neighbours if generator == "mixup" else None,
         "n_fake": params.evaluate.samples,
         "n_train": len(real.train),
         "n_reference": len(real.reference),
@@ -122,8 +158,8 @@ def _protocol(
         "neighbours": params.evaluate.neighbours,
         "resolution": part.attributes["resolution"],
         "resize": "lanczos",
-        "solver": params.sample.solver,
-        "solver_steps": None if adaptive else params.sample.steps,
+        "solver": params.sample.solver if solved else None,
+        "solver_steps": params.sample.steps if solved and not adaptive else None,
         "atol": params.sample.atol if adaptive else None,
         "rtol": params.sample.rtol if adaptive else None,
         "seed": params.evaluate.seed,
@@ -131,22 +167,23 @@ def _protocol(
     }
 
 
-def _samples(run: str, fake_MCHW: np.ndarray, copies: Copies) -> Image:
+def _samples(title: str, fake_MCHW: np.ndarray, copies: Copies) -> Image:
     """Return the grid of the first samples."""
     shown = fake_MCHW[: COLUMNS * ROWS]
     marked = copies.copied[: len(shown)].tolist()
     return pictures.captioned(
         pictures.grid(shown, COLUMNS, marked=marked),
-        f"{run}: the first {len(shown)} samples, not chosen.",
+        f"{title}: the first {len(shown)} samples, not chosen.",
         f"Framed: copies of a training image ({sum(marked)} of {len(shown)}).",
     )
 
 
-def _panel(run: str, fake_MCHW: np.ndarray, real: Real, copies: Copies) -> Image:
+def _panel(title: str, fake_MCHW: np.ndarray, real: Real, copies: Copies) -> Image:
     """Return the first samples, each beside its nearest training images."""
     versions = [real.train, feature_spaces.mirror(real.train)]
+    mirrored_RK = copies.version[:PANEL] % len(versions) == 1  # of the image or of its decoding
     nearest_RKCHW = np.where(
-        copies.version[:PANEL, :, None, None, None] == 1,
+        mirrored_RK[..., None, None, None],
         versions[1][copies.nearest[:PANEL]],
         versions[0][copies.nearest[:PANEL]],
     )
@@ -158,7 +195,7 @@ def _panel(run: str, fake_MCHW: np.ndarray, real: Real, copies: Copies) -> Image
     rows = pictures.neighbours(fake_MCHW[:PANEL], nearest_RKCHW, notes, copied)
     return pictures.captioned(
         rows,
-        f"{run}: the first {len(notes)} samples, not chosen,",
+        f"{title}: the first {len(notes)} samples, not chosen,",
         f"each beside its {copies.nearest.shape[1]} nearest training images.",
         "Number: distance to the nearest over distance to the",
         "second; below 1/3 the sample is a copy (framed).",

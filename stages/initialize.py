@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lirf import checkpoint, device, store, training
+from lirf import augmentation, checkpoint, device, store, training
 from lirf.params import Params
 from stages import command
 from stages.command import Out
 
 
 def initialize(params: Params, bank: Path, weights: Out) -> None:
-    """Write the untrained weights for the latents of `bank`."""
+    """Write the untrained weights for the latents of `bank`.
+
+    The network has an input for augmentation labels where training will draw augmented images.
+    """
     space = store.read_bank(bank).space
-    state = training.initial(params.initialize, space, device.choose("cpu"))
+    labels = len(augmentation.LABELS) if params.train.augment_share else 0
+    state = training.initial(params.initialize, space, device.choose("cpu"), labels)
     checkpoint.save(state, weights)
 
 

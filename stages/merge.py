@@ -19,8 +19,7 @@ def merge(
     params: Params,  # noqa: ARG001 - every stage gets them
     run: str,
     previous: Path,
-    corrected: Path,
-    decision: Path,
+    admitted: Path,
     bank: Out,
 ) -> None:
     """Write the bank of round `run`: the parts of `previous`, and what the round admitted.
@@ -29,22 +28,17 @@ def merge(
     images. A round that admitted nothing adds an empty part.
 
     Raises:
-        ValueError: an input is damaged or of another space, the decision is about other
-            candidates, or a row's parents are not in the bank.
+        ValueError: an input is damaged or of another space, or a row's parents are not in the bank.
     """
-    old, new = store.read_bank(previous), store.read_latents(corrected)
-    old.space.require(new.space, str(corrected))
-    decided = store.read_table(decision)
-    if decided["id"].to_pylist() != new.rows["id"].to_pylist():
-        raise ValueError(f"{decision} is not about the candidates of {corrected}; {REMEDY}")
-    admitted_M = decided["admitted"].to_numpy().astype(bool)
-    rows = _bank_rows(run, new.rows.filter(pa.array(admitted_M)))
+    old, new = store.read_bank(previous), store.read_latents(admitted)
+    old.space.require(new.space, str(admitted))
+    rows = _bank_rows(run, new.rows)
     _check_lineage(rows, old.rows, previous)
-    store.write_bank(bank, run, new.latents[admitted_M], rows, new.space, previous)
+    store.write_bank(bank, run, new.latents, rows, new.space, previous)
 
 
 def _bank_rows(run: str, rows: pa.Table) -> pa.Table:
-    """Return rows of corrected candidates as rows of the bank: refined, of no image."""
+    """Return rows of admitted latents as rows of the bank: refined, of no image."""
     columns = {name: rows[name] for name in rows.column_names}
     columns |= {"round": np.full(rows.num_rows, run), "kind": np.full(rows.num_rows, "refined")}
     return store.bank_rows(columns)

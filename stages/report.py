@@ -27,12 +27,13 @@ def report(
     curves: Out,
     losses: Out,
     samples: Out,
+    collapse: Out,
     table: Out,
 ) -> None:
     """Gather the rounds of `params.yaml`, the final model and the baseline.
 
     `rounds` and `table` hold a row a model, `curves` draws them; `losses` draws training,
-    `samples` shows baseline and final model side by side.
+    `samples` shows baseline and final model side by side, `collapse` draws the diagnoses.
 
     Raises:
         ValueError: a result is missing, or two were obtained by different protocols.
@@ -41,7 +42,8 @@ def report(
     documents = {run: files.read_json(metrics / f"{run}.json") for run in [*loop, "baseline"]}
     _require_one_protocol(documents, metrics)
     results = _results(params, documents, metrics)
-    loss = {run: _read_curve(plots / run / "loss.tsv") for run in documents}
+    loss = _curves(params, plots)
+    found = {run: {"round": run, **_read_diagnosis(metrics, run)} for run in documents}
     side_by_side = _side_by_side(plots, ["baseline", "final"])
 
     rounds.write_text(reporting.tsv([results[run] for run in [*loop, "baseline"]]))
@@ -49,6 +51,7 @@ def report(
     table.write_text(reporting.table([results[run] for run in ["baseline", *loop]], protocol))
     reporting.curves([results[run] for run in loop], results["baseline"], curves)
     reporting.losses({run: loss[run] for run in loop}, loss["baseline"], losses)
+    reporting.collapse([found[run] for run in loop], found["baseline"], collapse)
     pictures.save(side_by_side, samples)
 
 
@@ -86,13 +89,30 @@ def _results(
     }
 
 
+def _read_diagnosis(metrics: Path, run: str) -> dict[str, Any]:
+    return files.read_json(metrics / "diagnosis" / f"{run}.json")
+
+
+def _curves(params: Params, plots: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the steps and losses of every model; the loop's follow one another.
+
+    A model that started fresh counts its own steps from 1: they are moved behind those before.
+    """
+    found, end = {}, 0.0
+    for run in [*params.rounds, "final"]:
+        steps, losses = _read_curve(plots / run / "loss.tsv")
+        found[run] = (steps + end if params.train.start == "fresh" else steps, losses)
+        end = float(found[run][0][-1]) if len(steps) else end
+    return {**found, "baseline": _read_curve(plots / "baseline" / "loss.tsv")}
+
+
 def _read_curve(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read the columns `step` and `loss`."""
     if not path.is_file():
         raise ValueError(f"{path}: missing; `dvc checkout` restores it, `dvc repro` makes it")
     header, *lines = path.read_text().splitlines()
     names = header.split("\t")
-    values = np.array([line.split("\t") for line in lines])
+    values = np.array([line.split("\t") for line in lines]).reshape(-1, len(names))
     return (
         values[:, names.index("step")].astype(float),
         values[:, names.index("loss")].astype(float),

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import math
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from lirf import checkpoint, device, flow, network, store, training
+from lirf import augmentation, checkpoint, device, flow, network, seeds, store, training
+from lirf import params as settings
 from lirf.params import Params
+from lirf.space import Space
+from lirf.training import Augmented
 from stages import command
 from stages.command import Out
 from stages.progress import track
@@ -21,9 +27,29 @@ from stages.progress import track
 SCRATCH = Path(".scratch")  # in the current folder; DVC does not know it
 CURVE_POINTS = 500
 
+Look = Callable[[training.State], float]
+"""The collapse of a state, where one is looked for: else minus infinity, which never stops."""
 
-def train(params: Params, run: str, bank: Path, start: Path, weights: Out, loss: Out) -> None:
+
+def train(
+    params: Params,
+    run: str,
+    bank: Path,
+    augmented: Path,
+    start: Path,
+    weights: Out,
+    loss: Out,
+) -> None:
     """Train on `bank` from the state in `start`; write the new state and the loss curve.
+
+    It ends after the steps of `models.<run>`, or before, when the samples are collapsed onto the
+    bank: `train.stop_on` says when. The score is a function of the state and the bank, looked at
+    where the steps of all rounds are a multiple of `every`: an interrupted run stops where an
+    uninterrupted one does, and two rounds on one bank where one of their length does.
+
+    With `train.augment_share` rows of `augmented` are drawn too. With `train.start: fresh` a model
+    of the loop takes no more than the network's kind and size from `start`; its steps are counted
+    from 1.
 
     A checkpoint every `train.checkpoint_every` steps and at the end lies in
     `.scratch/train-<run>/<fingerprint>`, where the fingerprint is of all that the result depends
@@ -36,11 +62,19 @@ def train(params: Params, run: str, bank: Path, start: Path, weights: Out, loss:
     known = store.read_bank(bank)
     begin = checkpoint.load(start, where)
     begin.space.require(known.space, str(bank))
-    with _claim(SCRATCH / f"train-{run}", _fingerprint(params, run, bank, start)) as scratch:
+    versions = _read_versions(params, augmented, begin.space, where)
+    if params.train.start == "fresh" and run != "baseline":
+        (seed,) = seeds.seeds(params.initialize.seed, f"train {run}", 1)
+        begin = training.afresh(begin, seed)
+    fingerprint = _fingerprint(params, run, bank, augmented, start)
+    with _claim(SCRATCH / f"train-{run}", fingerprint) as scratch:
         state, losses = _resume(scratch, where) or (begin, [])
         first = state.step - len(losses) + 1
         latents = torch.from_numpy(known.latents).to(where)
-        work = _optimise(params, state, latents, losses, steps, scratch)
+        look = _looker(params, known, where)
+        real_N = torch.tensor([kind == "real" for kind in known.rows["kind"].to_pylist()])
+        take = partial(training.train, state, latents, augmented=versions, real_N=real_N)
+        work = _optimise(params, state, take, losses, steps, scratch, run, look)
         try:
             for _ in track(work, steps - len(losses), f"train {run}"):
                 pass
@@ -50,22 +84,86 @@ def train(params: Params, run: str, bank: Path, start: Path, weights: Out, loss:
         _write_curve(loss, first, losses)
 
 
+def _read_versions(
+    params: Params, augmented: Path, space: Space, where: torch.device
+) -> Augmented | None:
+    """Return the augmented latents and their labels, None where there are none to be drawn.
+
+    Raises:
+        ValueError: they are damaged, of another space, or missing though they are to be drawn.
+    """
+    versions = store.read_latents(augmented)
+    space.require(versions.space, str(augmented))
+    if not params.train.augment_share:
+        return None
+    if not len(versions.latents):
+        raise ValueError(
+            f"{augmented}: empty, but train.augment_share = {params.train.augment_share}; set"
+            " encode.augmentation.copies and rerun `dvc repro`"
+        )
+    labels_AL = np.stack([versions.rows[name].to_numpy() for name in augmentation.LABELS], axis=1)
+    return Augmented(
+        torch.from_numpy(versions.latents).to(where), torch.from_numpy(labels_AL).to(where)
+    )
+
+
 def _optimise(
     params: Params,
     state: training.State,
-    latents: torch.Tensor,
+    take: Callable[[settings.Train, int], Iterator[tuple[int, float]]],
     losses: list[float],
     steps: int,
     scratch: Path,
+    run: str,
+    look: Look,
 ) -> Iterator[None]:
-    """Extend `losses` to `steps` entries, with a checkpoint at every multiple and at the end."""
-    every = params.train.checkpoint_every
+    """Extend `losses` to `steps` entries, with a checkpoint at every multiple and at the end.
+
+    Fewer entries where `look` says that the state is collapsed, and then one line of it.
+    """
+    every, stop = params.train.checkpoint_every, params.train.stop_on
     while len(losses) < steps:
+        collapse = look(state)
+        if collapse > stop.threshold:
+            print(  # noqa: T201
+                f"{run}: stopped at step {state.step}, after {len(losses)} of {steps} steps:"
+                f" collapse {collapse:.3f} exceeds train.stop_on.threshold = {stop.threshold}",
+                file=sys.stderr,
+            )
+            break
         count = min(every - len(losses) % every, steps - len(losses))
-        for _, value in training.train(state, latents, params.train, count):
+        if stop.rule != "never":
+            count = min(count, stop.every - state.step % stop.every)
+        for _, value in take(params.train, count):
             losses.append(value)
             yield
-        _keep(scratch, state, losses)
+        if len(losses) % every == 0:
+            _keep(scratch, state, losses)
+    _keep(scratch, state, losses)
+
+
+def _looker(params: Params, known: store.Bank, where: torch.device) -> Look:
+    """Return what measures the collapse of a state onto the bank, with the same few samples."""
+    stop = params.train.stop_on
+    if stop.rule == "never":
+        return lambda _: -math.inf
+    from lirf import collapse, sampler  # noqa: PLC0415 - FAISS and SciPy, a second to load
+
+    seeds_M = seeds.seeds(0, "stop", stop.samples)
+    noise_MCHW = sampler.noise(seeds_M, known.space.shape).to(where)
+    anchors_ND = known.latents.reshape(len(known.latents), -1)
+    group_N = store.image_groups(known.rows)
+    own = collapse.own_nearness(anchors_ND, group_N)
+
+    def look(state: training.State) -> float:
+        if state.step == 0 or state.step % stop.every:
+            return -math.inf
+        field = training.ema_field(state)
+        ends_MCHW = collapse.ends(field, noise_MCHW, stop.path_steps, params.train.batch)
+        ends_MD = ends_MCHW.flatten(1).numpy()
+        return collapse.score(collapse.nearness(ends_MD, anchors_ND, group_N), own)
+
+    return look
 
 
 @contextmanager
@@ -92,8 +190,10 @@ def _claim(parent: Path, fingerprint: str) -> Iterator[Path]:
 
 
 def _keep(scratch: Path, state: training.State, losses: list[float]) -> None:
-    """Write a checkpoint by one rename, then drop the earlier ones."""
+    """Write a checkpoint by one rename, unless it is there, then drop the earlier ones."""
     partial, final = scratch / "partial", scratch / f"step-{len(losses):09d}"
+    if final.exists():
+        return
     shutil.rmtree(partial, ignore_errors=True)
     checkpoint.save(state, partial)
     np.save(partial / "loss.npy", np.array(losses, np.float32))
@@ -114,23 +214,31 @@ def _resume(scratch: Path, where: torch.device) -> tuple[training.State, list[fl
     return None
 
 
-def _fingerprint(params: Params, run: str, bank: Path, start: Path) -> str:
+def _fingerprint(params: Params, run: str, bank: Path, augmented: Path, start: Path) -> str:
     """Return a hash of all that the result depends on: numbers, inputs, code.
 
     The manifests hold checksums of the other files.
     """
-    code = [Path(str(module.__file__)) for module in (flow, network, training, checkpoint)]
-    manifests = sorted(bank.rglob(store.MANIFEST))
-    digest = hashlib.sha256(
-        f"{params.train.model_dump_json()} {params.models[run].steps} {torch.__version__}".encode()
-    )
+    modules = (augmentation, flow, network, seeds, training, checkpoint)
+    code = [Path(str(module.__file__)) for module in modules]
+    if params.train.stop_on.rule != "never":
+        code += [code[0].with_name(f"{name}.py") for name in ("collapse", "neighbours", "sampler")]
+    manifests = [*sorted(bank.rglob(store.MANIFEST)), augmented / store.MANIFEST]
+    numbers = (params.train.model_dump_json(), params.initialize.seed, params.models[run].steps)
+    digest = hashlib.sha256(" ".join(map(str, (*numbers, torch.__version__))).encode())
     for path in [*manifests, start / checkpoint.STATE, *code]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
 def _write_curve(path: Path, first: int, losses: list[float]) -> None:
-    """Write (step, loss) as TSV: means over at most `CURVE_POINTS` bins, at their last step."""
+    """Write (step, loss) as TSV: means over at most `CURVE_POINTS` bins, at their last step.
+
+    A run that stopped where it began has no steps, and its curve no rows.
+    """
+    if not losses:
+        path.write_text("step\tloss\n")
+        return
     bins = np.array_split(np.array(losses, np.float64), min(CURVE_POINTS, len(losses)))
     last = first - 1 + np.cumsum([len(values) for values in bins])
     lines = [f"{step}\t{values.mean():.6g}" for step, values in zip(last, bins, strict=True)]

@@ -32,12 +32,13 @@ OWNERS = {  # the only file of lirf that may import a library
 
 HEAVY = ["torch", "faiss", "scipy", "diffusers", "timm", "torchvision", "sklearn", "matplotlib"]
 ALLOWED = {  # which heavy libraries a stage's start may load
-    "admit": [],
+    "admit": ["faiss"],
     "merge": [],
     "initialize": ["torch"],
     "train": ["torch"],
     "sample": ["torch", "scipy"],  # scipy comes with torchdiffeq
     "correct": ["torch", "faiss"],
+    "diagnose": ["torch", "faiss", "scipy"],
 }
 
 

@@ -8,14 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lirf import admission
 from lirf.admission import (
     ADMITTED,
+    CROWDED,
     TOO_CLOSE,
     TOO_FAR,
     Decision,
     Scales,
     decide,
     floor,
+    thinnest,
     threshold,
     warning,
 )
@@ -32,7 +35,7 @@ lengths = st.floats(0.01, 50)
 
 def admit(**changes: Any) -> Admit:
     values = {"rule": "quantile", "quantile": 0.9, "spacing": 1.0, "tau": 0.1, "novelty": 0.33}
-    return Admit(**{**values, **changes})
+    return Admit(**{**values, "share": 1.0, "restore": 0.0, **changes})
 
 
 @st.composite
@@ -177,3 +180,72 @@ def test_the_quantile_proposed_reaches_between_two_anchors() -> None:
     assert line is not None
     assert line.endswith("set admit.quantile to 1")
     assert run(admit(quantile=1.0), pairs, scales)[0].admitted.all()
+
+
+def cloud(seed: int, count: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, 3), np.float32)
+
+
+def admission_of(seed: int, policy: Admit) -> tuple[admission.Admission, np.ndarray, np.ndarray]:
+    """Admit 60 candidates to a bank of 20 rows, half of them real; return both too."""
+    bank, latents = cloud(seed, 20), 0.5 * cloud(seed + 1, 60)
+    real = np.arange(20) < 10
+    novelty = np.linalg.norm(latents[:, None] - bank[real], axis=2).min(axis=1)
+    displacement = np.random.default_rng(seed + 2).random(60)
+    scales = Scales(0.5, np.array([0.9]), spacing=1.0)
+    done = admission.admit(policy, latents, displacement, novelty, bank, real, scales)
+    return done, latents, bank
+
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(seeds, st.floats(0.05, 1), st.sampled_from([0.0, 0.4, 1.0]))
+def test_what_is_admitted_is_what_joins(seed: int, share: float, restore: float):
+    done, latents, bank = admission_of(seed, admit(share=share, restore=restore))
+    decision = done.decision
+    assert len(done.latents) == len(done.novelty) == decision.count(ADMITTED)
+    nearest = np.linalg.norm(done.latents[:, None] - bank[:10], axis=2).min(axis=1)
+    np.testing.assert_allclose(done.novelty, nearest, rtol=1e-4, atol=1e-5)
+    assert (done.novelty >= decision.floor).all()
+    if not restore:
+        np.testing.assert_array_equal(done.latents, latents[decision.admitted])
+
+
+@given(seeds)
+def test_the_admitted_get_the_covariance_of_the_real_back(seed: int):
+    done, _, bank = admission_of(seed, admit(restore=1.0, novelty=0.0))
+    np.testing.assert_allclose(np.cov(done.latents.T), np.cov(bank[:10].T), rtol=1e-2, atol=1e-2)
+
+
+@given(seeds, st.floats(0.05, 0.95))
+def test_a_share_of_those_that_pass_is_kept(seed: int, share: float):
+    everyone, _, _ = admission_of(seed, admit())
+    some, _, _ = admission_of(seed, admit(share=share))
+    assert (everyone.decision.admitted | ~some.decision.admitted).all()
+    assert some.decision.count(ADMITTED) == np.ceil(share * everyone.decision.count(ADMITTED))
+    rest = everyone.decision.count(ADMITTED) - some.decision.count(ADMITTED)
+    assert some.decision.count(CROWDED) == rest
+
+
+@given(seeds, st.integers(1, 30))
+def test_the_thinnest_leave_no_gap_as_wide_as_the_one_they_fill(seed: int, count: int):
+    """What is left over is nearer to bank and chosen than each chosen one was when it came."""
+    bank, latents = cloud(seed, 10), cloud(seed + 1, 30)
+    order = thinnest(latents, bank, count)
+    assert len(set(order.tolist())) == count
+    covered = bank
+    gaps = []
+    for index in order:
+        gaps.append(np.linalg.norm(latents[index] - covered, axis=1).min())
+        covered = np.concatenate([covered, latents[index][None]])
+    assert (np.diff(gaps) <= 1e-5).all()
+    rest = np.delete(latents, order, axis=0)
+    if len(rest):
+        left = np.linalg.norm(rest[:, None] - covered, axis=2).min(axis=1)
+        assert left.max() <= gaps[-1] + 1e-5
+
+
+def test_twins_are_taken_last_and_once():
+    latents = np.array([[1, 0], [1, 0], [0, 2]], np.float32)
+    assert thinnest(latents, np.zeros((1, 2), np.float32), 3).tolist() == [2, 0, 1]

@@ -19,7 +19,12 @@ TRAIN = params.Train(
     clip_norm=None,
     ema_decay=0.9,
     times="logit-normal",
+    start="warm",
+    augment_share=0.0,
+    jitter=0.0,
+    real_share=None,
     checkpoint_every=10,
+    stop_on=params.StopOn(rule="never", threshold=0.0, every=1, samples=1, path_steps=1),
 )
 FILES = ["network.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"]
 

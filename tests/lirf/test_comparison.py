@@ -59,7 +59,8 @@ MEASURED: dict[str, Any] = {
 PROTOCOL: dict[str, Any] = {
     "n_fake": 1000, "n_train": 100, "n_reference": 1697, "reference": "heldout", "flip": False,
     "features": "pixels", "feature_hash": None, "neighbours": 5, "resolution": 8,
-    "resize": "lanczos", "solver": "heun", "solver_steps": 20, "atol": None, "rtol": None,
+    "resize": "lanczos", "generator": "network", "mixup_neighbours": None,
+    "solver": "heun", "solver_steps": 20, "atol": None, "rtol": None,
     "evaluate_seed": 1, "autoencoder": "ab" * 32, "images": "embedded", "threads": 1,
     "device": "cpu", "params": "12" * 8, "code": "0123456789e12345",
 }  # fmt: skip

@@ -51,12 +51,3 @@ def test_mirroring_turns_left_and_right_around_and_twice_is_nothing(images):
     mirrored = features.mirror(images)
     np.testing.assert_array_equal(mirrored[..., 0], images[..., -1])
     np.testing.assert_array_equal(features.mirror(mirrored), images)
-
-
-@given(IMAGES)
-def test_versions_are_the_images_and_their_mirror_images(images):
-    space = features.pixels()
-    both = space.versions(images)
-    assert both.shape == (2, len(images), images[0].size)
-    np.testing.assert_array_equal(both[0], space.extract(images))
-    np.testing.assert_array_equal(both[1], space.extract(features.mirror(images)))

@@ -105,6 +105,17 @@ def test_the_loss_is_the_mean_squared_velocity_error():
     assert flow.loss(lambda _x, _t: x1, x0, x1, t, "data").item() == pytest.approx(0, abs=1e-6)
 
 
+def test_a_label_reaches_the_network():
+    x0, x1, t = torch.zeros(3, 2, 1, 1), torch.ones(3, 2, 1, 1), torch.rand(3)
+
+    def told(x, _t, label):
+        return label[:, :1, None, None].expand_as(x)
+
+    for value in (1.0, 3.0):
+        labels = torch.full((3, 4), value)
+        assert flow.loss(told, x0, x1, t, "velocity", labels).item() == (value - 1) ** 2
+
+
 def test_times_are_drawn_as_named():
     generator = torch.Generator().manual_seed(0)
     uniform = flow.draw_times(20_000, "uniform", generator)

@@ -64,6 +64,42 @@ def test_a_sample_depends_on_its_own_point_and_time_only(config: dict):
     assert (together - later).abs().amax(dim=(1, 2, 3)).min() > 1e-3
 
 
+@pytest.mark.parametrize("config", [TRANSFORMER, PERCEPTRON])
+def test_a_label_of_zeros_is_no_label_and_no_other_label_is(config: dict):
+    built = randomised({**config, "labels": 3}, SHAPE)
+    x, t = torch.randn(4, *SHAPE), torch.rand(4)
+    assert torch.equal(built(x, t, torch.zeros(4, 3)), built(x, t))
+    label = torch.eye(4, 3)  # the last row has none
+    moved = (built(x, t, label) - built(x, t)).abs().amax(dim=(1, 2, 3))
+    assert moved[:3].min() > 1e-4
+    assert moved[3] < 1e-5
+
+
+@pytest.mark.parametrize("config", [TRANSFORMER, PERCEPTRON])
+def test_labels_add_one_parameter_of_zeros_and_change_no_other(config: dict):
+    built = []
+    for labels in ({}, {"labels": 0}, {"labels": 3}):
+        torch.manual_seed(0)
+        built.append((network.build({**config, **labels}, SHAPE).state_dict(), torch.rand(1)))
+    (plain, drawn), *others = built
+    for parameters, drawn_after in others:
+        assert torch.equal(drawn_after, drawn)
+        for name, parameter in plain.items():
+            assert torch.equal(parameters[name], parameter), name
+    assert others[0][0].keys() == plain.keys()
+    assert others[1][0].keys() - plain.keys() == {"time.label"}
+    assert not others[1][0]["time.label"].any()
+
+
+@pytest.mark.parametrize("config", [TRANSFORMER, PERCEPTRON])
+@pytest.mark.parametrize("labels", [0, 3])
+def test_labels_of_another_length_are_refused(config: dict, labels: int):
+    built = network.build({**config, "labels": labels}, SHAPE)
+    message = f"^augmentation labels of 2 numbers: this network was built for {labels}; rerun"
+    with pytest.raises(ValueError, match=message):
+        built(torch.zeros(1, *SHAPE), torch.zeros(1), torch.ones(1, 2))
+
+
 def test_tokens_know_their_place():
     built = randomised({**TRANSFORMER, "patch": 1}, (2, 3, 3))
     x, t = torch.randn(1, 2, 3, 3), torch.tensor([0.5])
@@ -96,6 +132,8 @@ def test_positions_are_distinct():
         ({"depth": True}, "depth"),
         ({"kind": "unet"}, "kind"),
         ({"colour": 1}, "colour"),
+        ({"labels": -1}, "labels"),
+        ({"labels": True}, "labels"),
     ],
 )
 def test_a_mistake_in_the_config_is_one_line_that_names_the_key(change: dict, key: str):

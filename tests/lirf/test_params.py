@@ -80,6 +80,16 @@ def test_unknown_and_missing_keys(tmp_path: Path, old: str, new: str, message: s
         ("betas: [0.9, 0.999]", "betas: [0.9, 1.0]", "train.betas.1 = 1.0: should be less than 1"),
         ("  tau: 0.1", "  tau: .nan", "admit.tau = nan: should be"),
         ("checkpoint_every: ", "checkpoint_every: -", "train.checkpoint_every = -"),
+        ("augment_share: 0.0", "augment_share: 1.2", "train.augment_share = 1.2: should be less"),
+        ("jitter: 0.0", "jitter: -0.1", "train.jitter = -0.1: should be greater"),
+        ("real_share: null", "real_share: 2.0", "train.real_share = 2.0: should be less"),
+        ("start: warm", "start: cold", "train.start = 'cold': should be 'warm' or 'fresh'"),
+        ("copies: 0", "copies: -1", "encode.augmentation.copies = -1: should be greater"),
+        ("rotation: 15", "rotation: 200", "encode.augmentation.rotation = 200: should be less"),
+        ("generator: network", "generator: gan", "evaluate.generator = 'gan': should be 'network'"),
+        ("mixup_neighbours: 3", "mixup_neighbours: 0", "evaluate.mixup_neighbours = 0: should be"),
+        ("rule: never", "rule: often", "train.stop_on.rule = 'often': should be 'never' or"),
+        ("threshold: 0.05", "threshold: 1.0", "train.stop_on.threshold = 1.0: should be less than"),
     ],
 )
 def test_wrong_types_and_ranges_name_key_value_and_range(
@@ -113,6 +123,17 @@ def test_rounds_are_a_chain_and_the_comparison_is_fair(
     tmp_path: Path, old: str, new: str, message: str
 ):
     assert broken(tmp_path, old, new).startswith(message)
+
+
+def test_augmented_images_are_drawn_only_where_there_are_some(tmp_path: Path):
+    message = broken(tmp_path, "augment_share: 0.0", "augment_share: 0.12")
+    assert message == (
+        "train.augment_share = 0.12: there are no augmented images; set encode.augmentation.copies"
+        " to 1 or more, or the share to 0"
+    )
+    both = SHIPPED.read_text().replace("augment_share: 0.0", "augment_share: 0.12")
+    (tmp_path / "params.yaml").write_text(both.replace("copies: 0", "copies: 4"))
+    assert params.load(tmp_path / "params.yaml").encode.augmentation.copies == 4
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from lirf import report
+from lirf.collapse import Bin
 
 RESULT = {
     "copies": 0.25, "precision": 0.9, "recall": 0.125, "density": 1.5, "coverage": 0.5,
@@ -19,6 +20,7 @@ PROTOCOL = {
     "n_fake": 1000, "n_reference": 1697, "n_train": 100, "reference": "heldout", "flip": False,
     "features": "pixels", "feature_hash": None, "resolution": 8, "resize": "lanczos",
     "neighbours": 5, "solver": "heun", "solver_steps": 20, "seed": 1, "autoencoder": "ab" * 32,
+    "generator": "network", "mixup_neighbours": None,
 }  # fmt: skip
 
 
@@ -59,6 +61,20 @@ def test_protocol_names_what_is_unusual():
         assert part in line
 
 
+@pytest.mark.parametrize(
+    ("change", "source"),
+    [
+        (
+            {"generator": "mixup", "mixup_neighbours": 3},
+            "(seed 1; mixup of real latents with their 3 nearest, no network)",
+        ),
+        ({"generator": "memory"}, "(seed 1; real latents drawn with replacement, no network)"),
+    ],
+)
+def test_protocol_says_where_there_was_no_network(change, source):
+    assert source in report.protocol_line({**PROTOCOL, "solver": None, **change})
+
+
 def draw_curves(path, **changes):
     report.curves([{**row, **changes} for row in LOOP], {**BASELINE, **changes}, path)
 
@@ -69,7 +85,23 @@ def draw_losses(path):
     report.losses(loop, (np.arange(1.0, 201.0), np.full(200, 2.0)), path)
 
 
-@pytest.fixture(scope="module", params=[draw_curves, draw_losses])
+DIAGNOSIS = {
+    "collapse_real": 0.1, "collapse_bank": -0.05, "bank_to_reference": 1.1,
+    "bank_to_reference_mean": 0.7, "reference_to_bank": 1.8, "reference_to_bank_mean": 1.0,
+}  # fmt: skip
+
+
+def draw_collapse(path):
+    loop = [{"round": name, **DIAGNOSIS} for name in ("r01", "final")]
+    report.collapse(loop, {**DIAGNOSIS, "collapse_real": 0.5}, path)
+
+
+def draw_diagnosis(path, *copies):
+    bins = [Bin(i, i + 1.0, 5, 0 if c is None else 9, c) for i, c in enumerate(copies or (0.5, 1))]
+    report.diagnosis("r01", np.arange(4) / 4, np.array([0.1, 0.2, 0.4, 0.9]), bins, path)
+
+
+@pytest.fixture(scope="module", params=[draw_curves, draw_losses, draw_collapse, draw_diagnosis])
 def drawing(request, tmp_path_factory):
     """Return a function that draws, and what it drew."""
     path = tmp_path_factory.mktemp("drawing") / ".drawing.png.partial"  # need not end in .png
@@ -102,6 +134,17 @@ def drawn(picture: bytes, colour: str) -> int:
 def test_loop_and_baseline_are_both_drawn(drawing):
     assert drawn(drawing[1], report.LOOP)
     assert drawn(drawing[1], report.BASELINE)
+
+
+def test_a_bin_has_a_bar_as_high_as_its_share(tmp_path):
+    draw_diagnosis(tmp_path / "full.png", 1.0, 1.0)
+    draw_diagnosis(tmp_path / "half.png", 1.0, None)
+    draw_diagnosis(tmp_path / "none.png", None, None)
+    full, half, none = (
+        drawn((tmp_path / f"{name}.png").read_bytes(), report.LOOP)
+        for name in ("full", "half", "none")
+    )
+    assert half - none == pytest.approx((full - none) / 2, rel=0.02)
 
 
 def test_a_metric_without_values_leaves_its_panel_empty(tmp_path):

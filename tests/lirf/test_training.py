@@ -19,7 +19,12 @@ TRAIN = params.Train(
     clip_norm=1.0,
     ema_decay=0.98,
     times="uniform",
+    start="warm",
+    augment_share=0.0,
+    jitter=0.0,
+    real_share=None,
     checkpoint_every=10,
+    stop_on=params.StopOn(rule="never", threshold=0.0, every=1, samples=1, path_steps=1),
 )
 PERCEPTRON = params.MLP(kind="mlp", width=48, depth=2)
 TRANSFORMER = params.Transformer(kind="transformer", patch=1, width=16, depth=1, heads=2)
@@ -29,9 +34,10 @@ def start(
     network: params.MLP | params.Transformer = PERCEPTRON,
     prediction: flow.Prediction = "velocity",
     seed: int = 0,
+    labels: int = 0,
 ) -> training.State:
     config = params.Initialize(seed=seed, prediction=prediction, network=network)
-    return training.initial(config, POINTS, CPU)
+    return training.initial(config, POINTS, CPU, labels)
 
 
 def points(count: int = 8) -> torch.Tensor:
@@ -79,6 +85,19 @@ def test_it_overfits_eight_points(prediction: flow.Prediction):
     assert learned - least < 0.3 * (still - least)
 
 
+def test_with_every_option_too_k_steps_and_k_more_are_2k_steps(tmp_path: Path):
+    options = {"augment_share": 0.3, "jitter": 0.1, "real_share": 0.3}
+    config = TRAIN.model_copy(update=options)
+    more = training.Augmented(points(5) + 1, torch.ones(5, 2)), torch.arange(8) < 3
+    whole, half = start(labels=2), start(labels=2)
+    losses = list(training.train(whole, points(), config, 14, *more))
+    first = list(training.train(half, points(), config, 7, *more))
+    checkpoint.save(half, tmp_path / "half")
+    loaded = checkpoint.load(tmp_path / "half", CPU)
+    assert first + list(training.train(loaded, points(), config, 7, *more)) == losses
+    assert_same(whole, loaded)
+
+
 @pytest.mark.parametrize("network", [PERCEPTRON, TRANSFORMER])
 @pytest.mark.parametrize("steps", [7, 30])  # below and above the steps between looks
 def test_k_steps_saved_loaded_and_k_more_are_2k_steps(tmp_path: Path, network, steps: int):
@@ -114,6 +133,143 @@ def test_a_step_is_that_of_torch_s_adamw(clip: float | None):
         torch.testing.assert_close(
             bits(state)[f"network.{name}"], weight.detach(), atol=1e-4, rtol=0
         )
+
+
+def test_without_options_the_generator_draws_rows_noise_and_times_alone():
+    state = start()
+    replay = torch.Generator()
+    replay.set_state(state.generator.get_state())
+    run(state, 5)
+    for _ in range(5):
+        torch.randint(8, (16,), generator=replay)
+        torch.randn(16, 2, 1, 1, generator=replay)
+        torch.rand(16, generator=replay)
+    assert torch.equal(replay.get_state(), state.generator.get_state())
+
+
+@pytest.mark.parametrize("network", [PERCEPTRON, TRANSFORMER])
+def test_labels_that_are_never_given_change_nothing(network):
+    plain, told = start(network), start(network, labels=3)
+    assert "labels" not in plain.config
+    assert run(plain, 20) == run(told, 20)
+    for name, weight in plain.network.state_dict().items():
+        assert torch.equal(told.network.state_dict()[name], weight), name
+
+
+def trained_on(
+    latents: torch.Tensor,
+    augmented: training.Augmented | None = None,
+    real: torch.Tensor | None = None,
+    batch: int = 16,
+    **options: float,
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Return what 30 steps were trained on, step by step: latents in thousands, and labels.
+
+    Of latents in the thousands the noise on the path hides little; the few early times are left
+    out.
+    """
+    state = start(labels=2)
+    latents_seen, labels_seen = list[torch.Tensor](), list[torch.Tensor]()
+
+    def look(_module, inputs):
+        x_BCHW, t_B, label_BL = inputs
+        late_B = t_B > 0.02
+        latents_seen.append(x_BCHW[late_B, 0, 0, 0] / t_B[late_B] / 1000)
+        labels_seen.append(label_BL[late_B])
+
+    state.network.register_forward_pre_hook(look)
+    config = TRAIN.model_copy(update={**options, "batch": batch})
+    list(training.train(state, latents, config, 30, augmented, real))
+    return latents_seen, labels_seen
+
+
+def thousands(*values: float) -> torch.Tensor:
+    return 1000 * torch.tensor(values, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 2, 1, 1)
+
+
+def test_augmented_rows_come_with_their_labels_in_their_share():
+    labels = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    augmented = training.Augmented(thousands(5, 7), labels)
+    seen = trained_on(thousands(1, 3), augmented, batch=200, augment_share=0.25)
+    rows, told = (torch.cat(steps) for steps in seen)
+    expected = torch.tensor([[0.0, 0], [0, 0], [1, 2], [3, 4]])
+    drawn = ((rows - 1) / 2).round().long()
+    assert torch.equal(told, expected[drawn])
+    shares = torch.bincount(drawn) / len(drawn)
+    assert shares.tolist() == pytest.approx([0.375, 0.375, 0.125, 0.125], abs=0.03)
+
+
+@pytest.mark.parametrize(("share", "reals"), [(0.25, {4}), (0.0, {0}), (1.0, {16}), (0.3, {4, 5})])
+def test_the_share_of_real_rows_is_that_of_every_batch(share: float, reals: set[int]):
+    state, counts = start(), list[int]()
+    latents, real = thousands(1, 1, 1, 3, 3), torch.tensor([False, False, False, True, True])
+
+    def look(_module, inputs):
+        counts.append(int((inputs[0][:, 0, 0, 0] > 2000 * inputs[1]).sum()))
+
+    state.network.register_forward_pre_hook(look)
+    config = TRAIN.model_copy(update={"real_share": share, "times": "logit-normal"})
+    list(training.train(state, latents, config, 60, real_N=real))
+    assert set(counts) == reals
+    assert sum(counts) / 60 == pytest.approx(16 * share, abs=0.2)
+
+
+def test_rows_of_a_kind_are_equally_likely():
+    real = torch.tensor([False, True, False, True])
+    seen, _ = trained_on(thousands(0, 1, 2, 3), real=real, batch=200, real_share=0.8)
+    rows = torch.cat(seen).round().clamp(0, 3).long()
+    shares = torch.bincount(rows) / len(rows)
+    assert shares.tolist() == pytest.approx([0.1, 0.4, 0.1, 0.4], abs=0.03)
+
+
+def test_a_bank_without_refined_rows_is_drawn_from_as_ever():
+    plain, shared = start(), start()
+    run(plain, 5)
+    config = TRAIN.model_copy(update={"real_share": 0.5})
+    list(training.train(shared, points(), config, 5, real_N=torch.ones(8, dtype=torch.bool)))
+    assert_same(plain, shared)
+
+
+def test_jitter_is_fresh_noise_of_its_size_on_every_row():
+    labels, augmented = torch.ones(1, 2), thousands(5)
+    seen, told = trained_on(
+        thousands(5),
+        training.Augmented(augmented, labels),
+        batch=200,
+        jitter=500.0,
+        augment_share=0.5,
+    )
+    rows, is_augmented = torch.cat(seen), torch.cat(told)[:, 0] > 0
+    assert len(rows.unique()) > 0.99 * len(rows)
+    for kind in (rows[is_augmented], rows[~is_augmented]):
+        assert kind.mean().item() == pytest.approx(5, abs=0.1)
+        assert kind.std().item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_state_made_afresh_is_the_initial_state_of_its_seed():
+    trained = start(TRANSFORMER, "data", labels=2)
+    list(training.train(trained, points(), TRAIN, 3))
+    assert_same(training.afresh(trained, 7), start(TRANSFORMER, "data", seed=7, labels=2))
+    assert trained.step == 3
+
+
+def test_a_model_that_is_told_of_augmentation_keeps_it_out_of_its_samples():
+    far, labels = torch.full((1, 2, 1, 1), 6.0), torch.ones(1, 1)
+    config = TRAIN.model_copy(update={"augment_share": 0.5, "batch": 64})
+    told = start(labels=1)
+    list(training.train(told, points(), config, 400, training.Augmented(far, labels)))
+    x, t = torch.randn(200, 2, 1, 1), torch.zeros(200)
+    with torch.no_grad():
+        plain, moved = (told.ema(x, t, *label).mean() for label in ((), (labels.expand(200, 1),)))
+    assert abs(plain.item()) < 0.5  # towards the points, whose mean is 0
+    assert moved.item() == pytest.approx(6, abs=0.5)
+
+
+def test_a_network_without_labels_is_not_trained_on_augmented_rows():
+    config = TRAIN.model_copy(update={"augment_share": 0.5})
+    augmented = training.Augmented(points(), torch.ones(8, 2))
+    with pytest.raises(ValueError, match="labels of 2 numbers: this network was built for 0"):
+        list(training.train(start(), points(), config, 1, augmented))
 
 
 def test_another_learning_rate_does_not_stick():

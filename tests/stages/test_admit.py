@@ -17,7 +17,16 @@ from stages.admit import admit
 from stages.command import Out
 
 SPACE = Space("points", (1, 1, 1), (0.0,), (1.0,))
-POLICY = {"rule": "quantile", "quantile": 1.0, "spacing": 1.0, "tau": 0.1, "novelty": 0.5}
+POLICY = {
+    "rule": "quantile",
+    "quantile": 1.0,
+    "spacing": 1.0,
+    "tau": 0.1,
+    "novelty": 0.5,
+    "share": 1.0,
+    "restore": 0.0,
+}
+BANK = [-10.0, -4.0, 4.0]
 
 
 @pytest.fixture
@@ -27,8 +36,8 @@ def params() -> Params:
 
 
 @pytest.fixture
-def inputs(tmp_path: Path) -> tuple[Path, Path]:
-    """Return four candidates and two anchors: threshold 2, floor 3."""
+def inputs(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Return four candidates, two anchors and the bank: threshold 2, floor 3."""
     rows = pa.table(
         {
             "id": ["a", "b", "c", "d"],
@@ -36,20 +45,27 @@ def inputs(tmp_path: Path) -> tuple[Path, Path]:
             "novelty": [5.0, 1.0, 6.0, 2.0],
         }
     )
-    attributes = {"lambda": 0.8, "bank_rows": 50, "spacing": 6.0}
-    latents = np.zeros((4, 1, 1, 1), np.float32)
+    attributes = {"lambda": 0.8, "spacing": 6.0}
+    latents = np.arange(4, dtype=np.float32).reshape(4, 1, 1, 1)
+    known = np.array(BANK, np.float32).reshape(3, 1, 1, 1)
+    columns = {"id": ["x", "y", "z"], "kind": ["real"] * 3}
+    store.write_bank(tmp_path / "bank", "r00", known, store.bank_rows(columns), SPACE)
     store.write_latents(tmp_path / "corrected", latents, rows, SPACE, **attributes)
     store.write_table(tmp_path / "anchors", pa.table({"id": ["x", "y"], "displacement": [1.0, 2]}))
-    return tmp_path / "corrected", tmp_path / "anchors"
+    return tmp_path / "corrected", tmp_path / "anchors", tmp_path / "bank"
+
+
+def outs(folder: Path) -> tuple[Out, Out, Out]:
+    return Out(folder / "admitted"), Out(folder / "decision"), Out(folder / "metrics")
 
 
 def test_a_row_and_a_reason_for_every_candidate(
     tmp_path: Path,
     params: Params,
-    inputs: tuple[Path, Path],
+    inputs: tuple[Path, Path, Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    admit(params, "r01", *inputs, Out(tmp_path / "decision"), Out(tmp_path / "metrics"))
+    admit(params, "r01", *inputs, *outs(tmp_path))
     assert store.read_table(tmp_path / "decision").to_pydict() == {
         "id": ["a", "b", "c", "d"],
         "admitted": [True, False, False, False],
@@ -62,9 +78,10 @@ def test_a_row_and_a_reason_for_every_candidate(
     assert json.loads((tmp_path / "metrics").read_text()) == {
         "candidates": 4,
         "admitted": 1,
-        "bank_after": 51,
+        "bank_after": 4,
         "too_far": 2,
         "too_close": 1,
+        "crowded": 0,
         "threshold": 2.0,
         "floor": 3.0,
         "median_displacement": 2.25,
@@ -73,17 +90,46 @@ def test_a_row_and_a_reason_for_every_candidate(
         "rule": "quantile",
     }
     assert capsys.readouterr().err == ""
+    joining = store.read_latents(tmp_path / "admitted")
+    assert joining.latents.tolist() == [[[[0.0]]]]
+    assert joining.rows["id"].to_pylist() == ["a"]
+
+
+def test_the_latents_that_join_are_restored(
+    tmp_path: Path, params: Params, inputs: tuple[Path, Path, Path]
+) -> None:
+    changes = {**POLICY, "quantile": 1.0, "novelty": 0.0, "restore": 1.0, "spacing": 100.0}
+    policy = Admit.model_validate({**changes, "rule": "spacing"})
+    numbers = params.model_copy(update={"admit": policy})
+    admit(numbers, "r01", *inputs, *outs(tmp_path))
+    joining = store.read_latents(tmp_path / "admitted")
+    assert joining.latents.mean() == pytest.approx(np.mean(BANK), rel=1e-5)
+    assert joining.latents.std(ddof=1) == pytest.approx(np.std(BANK, ddof=1), rel=1e-5)
+    expected = [min(abs(z - x) for x in BANK) for z in joining.latents.ravel()]
+    np.testing.assert_allclose(joining.rows["novelty"].to_numpy(), expected, rtol=1e-5)
+
+
+def test_candidates_of_another_space_are_refused(
+    tmp_path: Path, params: Params, inputs: tuple[Path, Path, Path]
+) -> None:
+    part = store.read_part(inputs[0])
+    other = Space("other", (1, 1, 1), (0.0,), (1.0,))
+    attributes = {"lambda": 0.8, "spacing": 6.0}
+    store.write_latents(tmp_path / "alien", part.array, part.rows, other, **attributes)
+    with pytest.raises(ValueError, match="another space"):
+        admit(params, "r01", tmp_path / "alien", *inputs[1:], *outs(tmp_path))
+    assert not (tmp_path / "admitted").exists()
 
 
 def test_a_round_that_admits_nothing_is_loud(
     tmp_path: Path,
     params: Params,
-    inputs: tuple[Path, Path],
+    inputs: tuple[Path, Path, Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     published = Admit.model_validate({**POLICY, "rule": "published"})
     params = params.model_copy(update={"admit": published})
-    admit(params, "r02", *inputs, Out(tmp_path / "decision"), Out(tmp_path / "metrics"))
+    admit(params, "r02", *inputs, *outs(tmp_path))
     assert json.loads((tmp_path / "metrics").read_text())["admitted"] == 0
     line = capsys.readouterr().err
     assert line.startswith("warning: r02: none of 4 candidates is admitted")
@@ -91,8 +137,8 @@ def test_a_round_that_admits_nothing_is_loud(
     assert line.count("\n") == 1
 
 
-@pytest.mark.parametrize("stage", ["admit", "merge"])
-def test_starts_without_anything_heavy(stage: str) -> None:
+@pytest.mark.parametrize(("stage", "loaded"), [("admit", ["faiss"]), ("merge", [])])
+def test_starts_without_anything_heavy(stage: str, loaded: list[str]) -> None:
     program = (
         f"import sys, stages.{stage}\n"
         "heavy = {'torch', 'faiss', 'scipy', 'sklearn', 'diffusers', 'timm', 'matplotlib'}\n"
@@ -102,5 +148,5 @@ def test_starts_without_anything_heavy(stage: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert done.stdout == "[]\n"
+    assert done.stdout == f"{loaded}\n"
     assert time.perf_counter() - started < 10, "1.5 s on an idle core; this is a runaway"

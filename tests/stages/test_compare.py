@@ -39,7 +39,8 @@ VALUES = {
     "frechet": 2.0, "vendi": 12.0, "bank_rows": 100, "train_steps": 100, "n_fake": 1000,
     "n_train": 100, "n_reference": 1697, "reference": "heldout", "flip": False,
     "features": "pixels", "feature_hash": None, "neighbours": 5, "resolution": 8,
-    "resize": "lanczos", "solver": "heun", "solver_steps": 20, "evaluate_seed": 1,
+    "resize": "lanczos", "generator": "network", "mixup_neighbours": None,
+    "solver": "heun", "solver_steps": 20, "evaluate_seed": 1,
     "autoencoder": "ab" * 32, "images": "embedded", "threads": 1, "code": "12" * 8,
 }  # fmt: skip
 

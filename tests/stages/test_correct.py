@@ -15,6 +15,7 @@ from stages.command import Out
 from stages.correct import correct
 
 SPACE = Space("points", (4, 2, 2), (0.0,) * 4, (1.0,) * 4)
+CONFIG = Correct(operator="slerp", references="bank", neighbours=3, temperature=1.0, dimensions=2)
 IMAGES = 10
 
 
@@ -23,7 +24,7 @@ def params() -> Params:
     numbers = load(Path(__file__).parents[2] / "params.yaml")
     return numbers.model_copy(
         update={
-            "correct": Correct(neighbours=3, temperature=1.0),
+            "correct": CONFIG,
             "rounds": {"r01": Round.model_validate({"after": "r00", "lambda": 0.5})},
         }
     )
@@ -193,6 +194,10 @@ def test_mistakes_are_one_line(tmp_path: Path, params: Params, rng: np.random.Ge
     assert "r09" in failing(tmp_path, params, bank, good, "r09")
     none = write_candidates(tmp_path / "0", fresh[:0])
     assert "no candidates; raise sample.ratio" in failing(tmp_path, params, bank, none)
-    many = params.model_copy(update={"correct": Correct(neighbours=4, temperature=1.0)})
+    four: dict[str, Any] = {"neighbours": 4}
+    many = params.model_copy(update={"correct": CONFIG.model_copy(update=four)})
     assert "correct.neighbours = 4" in failing(tmp_path, many, bank, good)
     assert "only 3 rows" in failing(tmp_path, many, bank, good)
+    four["references"] = "real"
+    many = params.model_copy(update={"correct": CONFIG.model_copy(update=four)})
+    assert "only 3 real rows" in failing(tmp_path, many, bank, good)

@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lirf import augmentation, params, seeds, store
 from lirf import autoencoder as ae
-from lirf import params, store
 from lirf.params import Params
 from stages.command import Out
 from stages.encode import encode
@@ -19,14 +19,19 @@ from stages.encode import encode
 SIDE = 8
 
 
-def numbers(batch: int = 4) -> Params:
+def numbers(batch: int = 4, **augmentation: int) -> Params:
     whole = params.load(Path(__file__).parents[2] / "params.yaml")
     small = {"widths": (4, 8), "latent_channels": 2}
     return whole.model_copy(
         update={
             "device": "cpu",
             "autoencoder": whole.autoencoder.model_copy(update=small),
-            "encode": whole.encode.model_copy(update={"batch": batch}),
+            "encode": whole.encode.model_copy(
+                update={
+                    "batch": batch,
+                    "augmentation": whole.encode.augmentation.model_copy(update=augmentation),
+                }
+            ),
         }
     )
 
@@ -55,8 +60,12 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
+def outs(folder: Path) -> tuple[Out, Out, Out]:
+    return Out(folder / "bank"), Out(folder / "heldout"), Out(folder / "augmented")
+
+
 def test_the_bank_holds_every_training_row(tmp_path: Path, images: Path, model: Path) -> None:
-    encode(numbers(), images, model, Out(tmp_path / "bank"))
+    encode(numbers(), images, model, *outs(tmp_path))
     bank = store.read_bank(tmp_path / "bank")
     rows = bank.rows.to_pylist()
     assert bank.rows.schema == store.BANK_SCHEMA
@@ -73,7 +82,7 @@ def test_the_bank_holds_every_training_row(tmp_path: Path, images: Path, model: 
 def test_latents_are_scaled_and_decode_where_they_came_from(
     tmp_path: Path, images: Path, model: Path
 ) -> None:
-    encode(numbers(), images, model, Out(tmp_path / "bank"))
+    encode(numbers(), images, model, *outs(tmp_path))
     bank = store.read_bank(tmp_path / "bank")
     np.testing.assert_allclose(bank.latents.mean(axis=(0, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(bank.latents.std(axis=(0, 2, 3)), 1, atol=1e-5)
@@ -84,14 +93,96 @@ def test_latents_are_scaled_and_decode_where_they_came_from(
     np.testing.assert_allclose(bank.space.unscale(bank.latents), raw, atol=1e-5)
 
 
+def test_held_out_latents_lie_in_the_space_of_the_bank(
+    tmp_path: Path, images: Path, model: Path
+) -> None:
+    encode(numbers(), images, model, *outs(tmp_path))
+    bank, heldout = store.read_bank(tmp_path / "bank"), store.read_latents(tmp_path / "heldout")
+    assert heldout.space == bank.space
+    assert heldout.rows["id"].to_pylist() == ["heldout-00000", "heldout-00001"]
+    cpu = torch.device("cpu")
+    raw = ae.encode(ae.load(model, cpu), store.read_part(images).array[6:], 2, cpu)
+    np.testing.assert_allclose(heldout.latents, bank.space.scale(raw), atol=1e-5)
+
+
+def test_there_may_be_no_held_out_image(tmp_path: Path, images: Path, model: Path) -> None:
+    part = store.read_part(images)
+    store.write_part(tmp_path / "train", part.array[:6], part.rows.slice(0, 6), part.attributes)
+    encode(numbers(), tmp_path / "train", model, *outs(tmp_path))
+    assert store.read_latents(tmp_path / "heldout").latents.shape == (0, 2, 4, 4)
+
+
 def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, images: Path, model: Path) -> None:
     for name in ("a", "b"):
-        encode(numbers(), images, model, Out(tmp_path / name))
+        (tmp_path / name).mkdir()
+        outputs = outs(tmp_path / name)
+        encode(numbers(copies=2), images, model, *outputs)
     files = [path for path in (tmp_path / "a").rglob("*") if path.is_file()]
     assert files
     for path in files:
         other = tmp_path / "b" / path.relative_to(tmp_path / "a")
         assert path.read_bytes() == other.read_bytes(), path
+
+
+def test_without_copies_the_augmented_part_is_empty(
+    tmp_path: Path, images: Path, model: Path
+) -> None:
+    encode(numbers(), images, model, *outs(tmp_path))
+    versions = store.read_latents(tmp_path / "augmented")
+    assert versions.latents.shape == (0, 2, 4, 4)
+    assert versions.rows.num_rows == 0
+    assert versions.space == store.read_bank(tmp_path / "bank").space
+
+
+def versions_of(folder: Path, images: Path, model: Path, **augmentation: int) -> store.Bank:
+    folder.mkdir()
+    config = numbers(**augmentation)
+    encode(config, images, model, *outs(folder))
+    return store.read_latents(folder / "augmented")
+
+
+def test_every_training_row_gets_copies_and_the_bank_stays_as_it_is(
+    tmp_path: Path, images: Path, model: Path
+) -> None:
+    versions = versions_of(tmp_path / "a", images, model, copies=3)
+    rows = versions.rows.to_pylist()
+    ids = [f"train-{i:05d}{suffix}" for i in range(3) for suffix in ("", "-flip")]
+    assert [row["image"] for row in rows] == [id_ for id_ in ids for _ in range(3)]
+    assert len({row["id"] for row in rows}) == len({row["seed"] for row in rows}) == 18
+    assert versions.latents.shape == (18, 2, 4, 4)
+    # What is in the label is what was done: the latent is that of the image so transformed.
+    part, loaded = store.read_part(images), ae.load(model, torch.device("cpu"))
+    strengths = numbers().encode.augmentation
+    drawn = [augmentation.draw(strengths, seeds.generator(row["seed"])) for row in rows]
+    labels = np.array([[row[name] for name in augmentation.LABELS] for row in rows])
+    np.testing.assert_allclose(labels, [one.label() for one in drawn], atol=1e-6)
+    pixels = augmentation.apply(part.array[:6].repeat(3, axis=0), drawn)
+    raw = ae.encode(loaded, pixels, 18, torch.device("cpu"))
+    np.testing.assert_allclose(versions.space.unscale(versions.latents), raw, atol=1e-5)
+
+    versions_of(tmp_path / "b", images, model, copies=0)
+    for path in (tmp_path / "a" / "bank").rglob("*"):
+        other = tmp_path / "b" / "bank" / path.relative_to(tmp_path / "a" / "bank")
+        assert path.is_dir() or path.read_bytes() == other.read_bytes()
+
+
+def test_more_copies_keep_those_that_were_and_another_seed_does_not(
+    tmp_path: Path, images: Path, model: Path
+) -> None:
+    few = versions_of(tmp_path / "few", images, model, copies=1)
+    many = versions_of(tmp_path / "many", images, model, copies=3)
+    other = versions_of(tmp_path / "other", images, model, copies=1, seed=1)
+    np.testing.assert_allclose(many.latents[::3], few.latents, atol=1e-5)
+    assert many.rows["id"].to_pylist()[::3] == few.rows["id"].to_pylist()
+    assert not set(few.rows["seed"].to_pylist()) & set(other.rows["seed"].to_pylist())
+
+
+def test_versions_mirror_only_where_that_is_wanted(
+    tmp_path: Path, images: Path, model: Path
+) -> None:
+    for flip in (False, True):
+        versions = versions_of(tmp_path / str(flip), images, model, copies=5, flip=flip)
+        assert set(versions.rows["flip"].to_pylist()) == ({0.0, 1.0} if flip else {0.0})
 
 
 def test_a_latent_that_is_not_finite_names_its_image(
@@ -104,11 +195,11 @@ def test_a_latent_that_is_not_finite_names_its_image(
     folder = tmp_path / "broken"
     ae.save(loaded, folder)
     with pytest.raises(ValueError, match=r"^the latent of train-00000 is not finite"):
-        encode(numbers(), images, folder, Out(tmp_path / "bank"))
+        encode(numbers(), images, folder, *outs(tmp_path))
     assert not (tmp_path / "bank").exists()
 
 
 def test_a_changed_autoencoder_is_refused(tmp_path: Path, images: Path, model: Path) -> None:
     (model / ae.CONFIG).write_text((model / ae.CONFIG).read_text() + "\n")
     with pytest.raises(ValueError, match=r"fingerprint"):
-        encode(numbers(), images, model, Out(tmp_path / "bank"))
+        encode(numbers(), images, model, *outs(tmp_path))

@@ -1,16 +1,18 @@
 """Evaluation of a tiny model: what is measured, against what, and that it is said."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 
 from lirf import autoencoder as autoencoding
+from lirf import features, metrics, mixup, pictures, seeds, store
 from lirf import params as settings
-from lirf import pictures, store
 from lirf.params import Params
 from stages.command import Out
 from stages.encode import encode
@@ -64,12 +66,13 @@ def write_images(folder: Path, heldout: int, flip: bool, separate: bool = False)
 def make_inputs(folder: Path, heldout: int = HELDOUT, **mirrored: bool) -> dict[str, Path]:
     """Return images, an untrained autoencoder and untrained weights, as the stages write them."""
     params = tiny()
-    paths = {name: folder / name for name in ("images", "autoencoder", "weights")}
+    paths = {name: folder / name for name in ("images", "autoencoder", "bank", "weights")}
     write_images(paths["images"], heldout, **{"flip": False, **mirrored})
     paths["autoencoder"].mkdir()
     autoencoding.save(autoencoding.build(params.autoencoder, 1, SIDE), paths["autoencoder"])
-    encode(params, paths["images"], paths["autoencoder"], Out(folder / "bank"))
-    initialize(params, folder / "bank", Out(paths["weights"]))
+    outputs = (Out(paths["bank"]), Out(folder / "heldout"), Out(folder / "augmented"))
+    encode(params, paths["images"], paths["autoencoder"], *outputs)
+    initialize(params, paths["bank"], Out(paths["weights"]))
     return paths
 
 
@@ -105,7 +108,7 @@ def test_the_protocol_is_in_the_row(made, inputs):
         "flip": False, "features": "pixels", "feature_hash": None, "neighbours": 3,
         "resolution": SIDE, "resize": "lanczos", "solver": "euler", "solver_steps": 2,
         "atol": None, "rtol": None, "seed": 1, "train_steps": 0,
-        "autoencoder": fingerprint["fingerprint"],
+        "autoencoder": fingerprint["fingerprint"], "generator": "network", "mixup_neighbours": None,
     }  # fmt: skip
     assert {key: made[0][key] for key in expected} == expected
 
@@ -130,6 +133,51 @@ def test_another_seed_is_another_sample(made, inputs, tmp_path):
     found, _ = run(tiny(seed=2), inputs, tmp_path / "out")
     assert found["seed"] == 2
     assert found["vendi"] != made[0]["vendi"]
+
+
+NO_NETWORK = {"solver": None, "solver_steps": None, "atol": None, "rtol": None, "train_steps": None}
+
+
+def test_memory_is_the_training_images_after_the_round_trip(inputs, tmp_path):
+    found, _ = run(tiny(generator="memory"), inputs, tmp_path / "out")
+    cpu, bank = torch.device("cpu"), store.read_bank(inputs["bank"])
+    decoder = autoencoding.load(inputs["autoencoder"], cpu)
+    images = store.read_part(inputs["images"]).array
+    drawn = mixup.memory(bank.latents, seeds.seeds(1, "evaluate", SAMPLES))
+    pixels = features.pixels()
+    expected, _ = metrics.compare(
+        pixels.extract(autoencoding.decode(decoder, drawn, bank.space, SAMPLES, cpu)),
+        pixels.extract(images[TRAIN:]),
+        np.stack([pixels.extract(images[:TRAIN]), pixels.extract(features.mirror(images[:TRAIN]))]),
+        3,
+    )
+    for key in ("precision", "coverage", "density", "vendi"):
+        assert found[key] == pytest.approx(expected[key], abs=1e-5)
+    assert found["vendi"] < TRAIN
+    # This autoencoder is untrained: what it makes of a training image is a copy of it all the same.
+    assert expected["copies"] != 1
+    assert found["copies"] == 1
+    assert {key: found[key] for key in NO_NETWORK} == NO_NETWORK
+    assert (found["generator"], found["mixup_neighbours"]) == ("memory", None)
+
+
+def test_mixup_lies_between_and_is_the_same_for_every_model(inputs, tmp_path):
+    params = tiny(generator="mixup", mixup_neighbours=2)
+    found, _ = run(params, inputs, tmp_path / "out")
+    assert {key: found[key] for key in NO_NETWORK} == NO_NETWORK
+    assert (found["generator"], found["mixup_neighbours"]) == ("mixup", 2)
+    again, _ = run(params, inputs, tmp_path / "again", name="baseline")
+    assert again == found
+    wider, _ = run(tiny(generator="mixup", mixup_neighbours=9), inputs, tmp_path / "wider")
+    assert wider["vendi"] != found["vendi"]
+
+
+def test_a_bank_of_another_space_is_refused(inputs, tmp_path):
+    known = store.read_bank(inputs["bank"])
+    space = replace(known.space, autoencoder="beef")
+    store.write_bank(tmp_path / "bank", "r00", known.latents, known.rows, space)
+    with pytest.raises(ValueError, match=r"bank: latents of another space: autoencoder is beef"):
+        run(tiny(), {**inputs, "bank": tmp_path / "bank"}, tmp_path / "out")
 
 
 def test_latents_as_features_carry_the_autoencoders_hash(made, inputs, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lirf import checkpoint, params, store
+from lirf import augmentation, checkpoint, params, store
 from lirf.space import Space
 from stages.command import Out
 from stages.initialize import initialize
@@ -33,6 +33,14 @@ def test_it_writes_an_untrained_state_for_the_bank_s_space(tmp_path: Path, bank:
     assert state.prediction == NUMBERS.initialize.prediction
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_the_network_takes_labels_where_augmented_images_are_drawn(tmp_path: Path, bank: Path):
+    section = NUMBERS.train.model_copy(update={"augment_share": 0.1})
+    initialize(NUMBERS, bank, Out(tmp_path / "plain"))
+    initialize(NUMBERS.model_copy(update={"train": section}), bank, Out(tmp_path / "told"))
+    configs = [checkpoint.read_document(tmp_path / name)["network"] for name in ("plain", "told")]
+    assert configs[1] == {**configs[0], "labels": len(augmentation.LABELS)}
 
 
 def test_a_patch_that_does_not_fit_is_named(tmp_path: Path, bank: Path):

@@ -17,7 +17,15 @@ from stages.merge import merge
 SPACE = Space("points", (4, 2, 2), (0.0,) * 4, (1.0,) * 4)
 IMAGES = 20
 LAMBDAS = {"r01": 0.8, "r02": 0.5}
-POLICY = {"rule": "quantile", "quantile": 1.0, "spacing": 1.0, "tau": 1e-9, "novelty": 0.1}
+POLICY = {
+    "rule": "quantile",
+    "quantile": 1.0,
+    "spacing": 1.0,
+    "tau": 1e-9,
+    "novelty": 0.1,
+    "share": 0.7,
+    "restore": 0.5,
+}
 
 
 @pytest.fixture
@@ -29,7 +37,9 @@ def params() -> Params:
     }
     return numbers.model_copy(
         update={
-            "correct": Correct(neighbours=3, temperature=1.0),
+            "correct": Correct(
+                operator="slerp", references="bank", neighbours=3, temperature=1.0, dimensions=2
+            ),
             "admit": Admit.model_validate(POLICY),
             "rounds": rounds,
         }
@@ -68,9 +78,10 @@ def densify(params: Params, run: str, previous: Path, seed: int) -> Path:
     store.write_latents(folder / "candidates", latents(seed, 60), rows, SPACE)
     corrected, anchors = Out(folder / "corrected"), Out(folder / "anchors")
     correct(params, run, folder / "candidates", previous, corrected, anchors)
-    decision = Out(folder / "decision")
-    admit(params, run, corrected, anchors, decision, Out(folder / "metrics"))
-    merge(params, run, previous, corrected, decision, Out(previous.parent / run))
+    admitted = Out(folder / "admitted")
+    outs = Out(folder / "decision"), Out(folder / "metrics")
+    admit(params, run, corrected, anchors, previous, admitted, *outs)
+    merge(params, run, previous, admitted, Out(previous.parent / run))
     return previous.parent / run
 
 
@@ -122,14 +133,14 @@ def test_earlier_parts_keep_their_bytes_and_the_new_one_holds_the_admitted(
         for part in parts:
             assert contents(before / part) == contents(after / part)
     work = second.parent / "r02-work"
-    corrected = store.read_latents(work / "corrected")
+    admitted = store.read_latents(work / "admitted")
     decided = store.read_table(work / "decision")
-    admitted = decided["admitted"].to_numpy().astype(bool)
-    assert 0 < admitted.sum() < len(admitted)
+    admitted_M = decided["admitted"].to_numpy().astype(bool)
+    assert 0 < admitted_M.sum() < len(admitted_M)
     merged, before = store.read_bank(second), store.read_bank(first)
-    expected = np.concatenate([before.latents, corrected.latents[admitted]])
+    expected = np.concatenate([before.latents, admitted.latents])
     np.testing.assert_array_equal(merged.latents, expected)
-    new_ids = [id_ for id_, yes in zip(decided["id"].to_pylist(), admitted, strict=True) if yes]
+    new_ids = [id_ for id_, yes in zip(decided["id"].to_pylist(), admitted_M, strict=True) if yes]
     assert merged.rows["id"].to_pylist() == before.rows["id"].to_pylist() + new_ids
 
 
@@ -147,19 +158,19 @@ def test_a_round_that_admits_nothing_leaves_a_valid_bank(bank: Path, params: Par
 def test_mistakes_are_one_line(bank: Path, params: Params, tmp_path: Path) -> None:
     first = densify(params, "r01", bank, 1)
     work = tmp_path / "r01-work"
-    decided = store.read_table(work / "decision")
-    store.write_table(tmp_path / "other", decided.slice(1))
 
-    def failing(previous: Path, decision: Path) -> str:
+    def failing(previous: Path, admitted: Path) -> str:
         with pytest.raises(ValueError, match=r"\S") as error:
-            merge(params, "r01", previous, work / "corrected", decision, Out(tmp_path / "out"))
+            merge(params, "r01", previous, admitted, Out(tmp_path / "out"))
         assert "\n" not in str(error.value)
         assert not (tmp_path / "out").exists()
         return str(error.value)
 
-    line = failing(bank, tmp_path / "other")
-    assert line.startswith(f"{tmp_path / 'other'} is not about the candidates of {work}")
-    assert "already has a row r01-" in failing(first, work / "decision")
+    other = Space("other", (4, 2, 2), (0.0,) * 4, (1.0,) * 4)
+    rows = store.read_latents(work / "admitted").rows
+    store.write_latents(tmp_path / "alien", latents(3, rows.num_rows), rows, other)
+    assert "another space" in failing(bank, tmp_path / "alien")
+    assert "already has a row r01-" in failing(first, work / "admitted")
 
     orphaned = tmp_path / "orphaned"
     store.write_bank(
@@ -169,4 +180,4 @@ def test_mistakes_are_one_line(bank: Path, params: Params, tmp_path: Path) -> No
         store.read_bank(bank).rows.slice(0, 2),
         SPACE,
     )
-    assert "is not in" in failing(orphaned, work / "decision")
+    assert "is not in" in failing(orphaned, work / "admitted")

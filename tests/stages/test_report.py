@@ -20,7 +20,7 @@ PROTOCOL = {
     "n_fake": 1000, "n_reference": 1697, "n_train": 100, "reference": "heldout", "flip": False,
     "features": "pixels", "feature_hash": None, "resolution": 8, "resize": "lanczos",
     "neighbours": 5, "solver": "heun", "solver_steps": 20, "atol": None, "rtol": None, "seed": 1,
-    "autoencoder": "ab" * 32,
+    "autoencoder": "ab" * 32, "generator": "network", "mixup_neighbours": None,
 }  # fmt: skip
 
 
@@ -46,6 +46,11 @@ def make_inputs(folder: Path) -> tuple[Path, Path]:
         for name, count in (("grid", 4), ("nearest", 2)):
             shade = np.full((count, 1, 8, 8), 40 * i, np.uint8)
             pictures.save(pictures.grid(shade, 2), plots / run / f"{name}.png")
+        found = {
+            "collapse_real": 0.1 * i, "collapse_bank": -0.05, "bank_to_reference": 1.1,
+            "bank_to_reference_mean": 0.7, "reference_to_bank": 1.8, "reference_to_bank_mean": 1.0,
+        }  # fmt: skip
+        write(metrics / "diagnosis" / f"{run}.json", found)
     for i, run in enumerate(PARAMS.rounds, start=1):
         write(
             metrics / "admission" / f"{run}.json",
@@ -55,11 +60,13 @@ def make_inputs(folder: Path) -> tuple[Path, Path]:
     return metrics, plots
 
 
-def make(inputs: tuple[Path, Path], folder: Path) -> dict[str, Out]:
+def make(
+    inputs: tuple[Path, Path], folder: Path, params: settings.Params = PARAMS
+) -> dict[str, Out]:
     folder.mkdir()
-    names = ("rounds", "curves", "losses", "samples", "table")
+    names = ("rounds", "curves", "losses", "samples", "collapse", "table")
     out = {name: Out(folder / f".{name}.partial") for name in names}
-    report(PARAMS, *inputs, **out)
+    report(params, *inputs, **out)
     return out
 
 
@@ -114,7 +121,33 @@ def test_samples_stand_side_by_side(made):
     assert right[middle, middle] == 40 * MODELS.index("final")
 
 
-@pytest.mark.parametrize("name", ["curves", "losses", "samples"])
+def test_losses_of_fresh_starts_follow_one_another_like_those_of_warm_ones(inputs, tmp_path):
+    drawn = []
+    for fresh in (False, True):
+        end = 0
+        for run in LOOP:
+            steps = np.linspace(10, PARAMS.models[run].steps, 40).round() + (0 if fresh else end)
+            end += PARAMS.models[run].steps
+            lines = [f"{step:.0f}\t{1 / (i + 1)}" for i, step in enumerate(steps)]
+            (inputs[1] / run / "loss.tsv").write_text("\n".join(["step\tloss", *lines, ""]))
+        started = PARAMS.train.model_copy(update={"start": "fresh" if fresh else "warm"})
+        params = PARAMS.model_copy(update={"train": started})
+        drawn.append(make(inputs, tmp_path / str(fresh), params)["losses"].read_bytes())
+    assert drawn[0] == drawn[1]
+
+
+def test_a_report_without_a_network_says_so(inputs, tmp_path):
+    for run in MODELS:
+        document = json.loads((inputs[0] / f"{run}.json").read_text())
+        change = {"generator": "memory", "solver": None, "solver_steps": None, "train_steps": None}
+        write(inputs[0] / f"{run}.json", {**document, **change})
+    made = make(inputs, tmp_path / "out")
+    assert "no network" in made["table"].read_text()
+    header, *rows = (line.split("\t") for line in made["rounds"].read_text().splitlines())
+    assert {row[header.index("train_steps")] for row in rows} == {""}
+
+
+@pytest.mark.parametrize("name", ["curves", "losses", "samples", "collapse"])
 def test_pictures_are_pngs(made, name):
     with Image.open(made[name]) as image:
         assert image.format == "PNG"
@@ -127,7 +160,14 @@ def test_results_of_different_protocols_are_refused(inputs, tmp_path):
         make(inputs, tmp_path / "out")
 
 
-@pytest.mark.parametrize("missing", ["metrics/r02.json", "metrics/admission/r03.json",
+def test_a_model_that_stopped_before_its_first_step_has_no_loss_to_draw(made, inputs, tmp_path):
+    (inputs[1] / "r02" / "loss.tsv").write_text("step\tloss\n")
+    found = make(inputs, tmp_path / "out")
+    assert found["losses"].read_bytes() != made["losses"].read_bytes()
+
+
+@pytest.mark.parametrize("missing", ["metrics/r02.json", "metrics/diagnosis/r03.json",
+                                     "metrics/admission/r03.json",
                                      "metrics/prepare.json", "plots/r01/loss.tsv"])  # fmt: skip
 def test_a_missing_result_is_named(inputs, tmp_path, missing):
     (tmp_path / missing).unlink()

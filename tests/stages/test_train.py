@@ -1,6 +1,9 @@
 """Interrupted, repeated or split, training ends with the same bytes."""
 
 import fcntl
+import json
+import re
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
-from lirf import checkpoint, params, store, training
+from lirf import augmentation, checkpoint, params, store, training
 from lirf.space import Space
 from stages.command import Out
 from stages.train import train
@@ -32,11 +36,24 @@ def numbers(steps: int = 40, **change: Any) -> params.Params:
     return LOADED.model_copy(update={"device": "cpu", "train": section, "models": models})
 
 
-def write_bank(folder: Path, space: Space = SPACE, seed: int = 0) -> Path:
+def write_bank(folder: Path, space: Space = SPACE, seed: int = 0, refined: int = 0) -> Path:
+    """Write a bank, and augmented versions beside it."""
+    folder.parent.mkdir(exist_ok=True)
     latents = np.random.default_rng(seed).standard_normal((6, *space.shape), np.float32)
-    fields = {"id": [f"train-{i}" for i in range(6)], "kind": ["real"] * 6}
-    rows = store.bank_rows(fields)
+    kinds = ["real"] * (6 - refined) + ["refined"] * refined
+    rows = store.bank_rows({"id": [f"train-{i}" for i in range(6)], "kind": kinds})
     store.write_bank(folder, "r00", latents, rows, space)
+    write_versions(folder.with_name("augmented"), 4, space)
+    return folder
+
+
+def write_versions(folder: Path, count: int, space: Space = SPACE, seed: int = 0) -> Path:
+    if folder.exists():
+        shutil.rmtree(folder)
+    random = np.random.default_rng(seed)
+    labels = {name: random.random(count, np.float32) for name in augmentation.LABELS}
+    latents = random.standard_normal((count, *space.shape), np.float32)
+    store.write_latents(folder, latents, pa.table(labels), space)
     return folder
 
 
@@ -45,13 +62,23 @@ def bank(tmp_path: Path) -> Path:
     return write_bank(tmp_path / "bank")
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Path:
+def write_start(folder: Path, labels: int) -> Path:
     network = params.MLP(kind="mlp", width=16, depth=1)
     config = params.Initialize(seed=0, prediction="velocity", network=network)
-    state = training.initial(config, SPACE, torch.device("cpu"))
-    checkpoint.save(state, tmp_path / "start")
-    return tmp_path / "start"
+    state = training.initial(config, SPACE, torch.device("cpu"), labels)
+    checkpoint.save(state, folder)
+    return folder
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    return write_start(tmp_path / "start", labels=0)
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Path:
+    """Return untrained weights of a network that takes augmentation labels."""
+    return write_start(tmp_path / "told", labels=len(augmentation.LABELS))
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +91,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(config: params.Params, name: str, bank: Path, start: Path, to: Path) -> dict[str, bytes]:
     """Train and return the bytes of all outputs by file name."""
     to.mkdir()
-    train(config, name, bank, start, Out(to / "weights"), Out(to / "loss.tsv"))
+    outputs = (Out(to / "weights"), Out(to / "loss.tsv"))
+    train(config, name, bank, bank.with_name("augmented"), start, *outputs)
     files = [path for path in to.rglob("*") if path.is_file()]
     return {path.name: path.read_bytes() for path in files}
 
@@ -113,7 +141,7 @@ def test_a_finished_run_whose_outputs_were_lost_is_not_repeated(
 def test_a_checkpoint_of_other_numbers_inputs_or_run_is_not_used(
     tmp_path: Path, bank: Path, start: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    other_bank = write_bank(tmp_path / "other", seed=1)
+    other_bank = write_bank(tmp_path / "other" / "bank", seed=1)
     changes = [
         (numbers(learning_rate=1e-3), bank),
         (numbers(steps=20), bank),
@@ -129,11 +157,154 @@ def test_a_checkpoint_of_other_numbers_inputs_or_run_is_not_used(
         monkeypatch.chdir(tmp_path / "work")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"augment_share": 0.5},
+        {"jitter": 0.5},
+        {"real_share": 0.25},
+        {"start": "fresh"},
+    ],
+)
+def test_an_edit_of_an_option_or_of_what_it_draws_from_starts_over(
+    tmp_path: Path,
+    told: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[str, Any],
+):
+    bank = write_bank(tmp_path / "bank", refined=3)
+    plain = run(numbers(), "r01", bank, told, tmp_path / "plain")
+    changed = run(numbers(**change), "r01", bank, told, tmp_path / "changed")
+    assert changed["network.safetensors"] != plain["network.safetensors"]
+    capsys.readouterr()
+    assert run(numbers(**change), "r01", bank, told, tmp_path / "again") == changed
+    assert '"total": 0' in capsys.readouterr().err
+    write_versions(tmp_path / "augmented", 4, seed=1)
+    other = run(numbers(**change), "r01", bank, told, tmp_path / "other")
+    assert '"done": 40, "label": "train r01", "total": 40' in capsys.readouterr().err
+    assert (other == changed) == ("augment_share" not in change)
+
+
+def test_a_fresh_model_of_the_loop_starts_untrained_with_draws_of_its_own(
+    tmp_path: Path, bank: Path, start: Path
+):
+    fresh = numbers(start="fresh")
+    first = run(fresh, "r01", bank, start, tmp_path / "r01")
+    second = run(fresh, "r02", bank, tmp_path / "r01" / "weights", tmp_path / "r02")
+    documents = [checkpoint.read_document(tmp_path / run / "weights") for run in ("r01", "r02")]
+    assert [document["step"] for document in documents] == [40, 40]
+    assert second["network.safetensors"] != first["network.safetensors"]
+    assert second["loss.tsv"].decode().splitlines()[1].startswith("1\t")
+    # Whatever it was before: it is the initial state of its own seed, trained.
+    assert run(fresh, "r02", bank, start, tmp_path / "anew") == second
+    other_seed = LOADED.initialize.model_copy(update={"seed": 1})
+    other = fresh.model_copy(update={"initialize": other_seed})
+    assert run(other, "r02", bank, start, tmp_path / "seed") != second
+
+
+def test_the_baseline_does_not_know_of_fresh_starts(tmp_path: Path, bank: Path, start: Path):
+    warm = run(numbers(), "baseline", bank, start, tmp_path / "warm")
+    assert run(numbers(start="fresh"), "baseline", bank, start, tmp_path / "fresh") == warm
+
+
+def test_a_killed_fresh_run_resumes_to_the_same_bytes(tmp_path: Path, bank: Path, start: Path):
+    config, scratch = numbers(steps=600, start="fresh"), tmp_path / "work" / ".scratch"
+    with interrupted_when(lambda: any(scratch.glob("train-r01/*/step-*"))):
+        run(config, "r01", bank, start, tmp_path / "killed")
+    resumed = run(config, "r01", bank, start, tmp_path / "resumed")
+    scratch.rename(tmp_path / "aside")
+    assert run(config, "r01", bank, start, tmp_path / "whole") == resumed
+
+
+def test_augmented_latents_that_cannot_be_drawn_are_named(
+    tmp_path: Path, bank: Path, start: Path, told: Path
+):
+    config = numbers(augment_share=0.5)
+    with pytest.raises(ValueError, match=r"labels of 8 numbers: this network was built for 0; rer"):
+        run(config, "r01", bank, start, tmp_path / "untold")
+    write_versions(tmp_path / "augmented", 0)
+    with pytest.raises(ValueError, match=r"augmented: empty, but train\.augment_share = 0\.5; set"):
+        run(config, "r01", bank, told, tmp_path / "empty")
+    write_versions(tmp_path / "augmented", 3, Space("beef", SPACE.shape, SPACE.mean, SPACE.std))
+    with pytest.raises(ValueError, match=r"augmented: latents of another space: autoencoder is be"):
+        run(numbers(), "r01", bank, start, tmp_path / "foreign")
+
+
 def test_a_damaged_checkpoint_is_dropped(tmp_path: Path, bank: Path, start: Path):
     first = run(numbers(), "r01", bank, start, tmp_path / "first")
     (kept,) = Path(".scratch").glob("train-r01/*/step-*")
     (kept / "ema.safetensors").write_bytes(b"")
     assert run(numbers(), "r01", bank, start, tmp_path / "second") == first
+
+
+def stopping(threshold: float = 0.05, steps: int = 200) -> params.Params:
+    """Return numbers with a rule that stops a run on six points after about 100 steps."""
+    stop_on = params.StopOn(
+        rule="collapse", threshold=threshold, every=10, samples=16, path_steps=10
+    )
+    return numbers(steps, stop_on=stop_on)
+
+
+def step_of(outputs: dict[str, bytes]) -> int:
+    return json.loads(outputs["state.json"])["step"]
+
+
+def test_it_stops_on_collapse_and_says_so(
+    tmp_path: Path, bank: Path, start: Path, capsys: pytest.CaptureFixture[str]
+):
+    stopped = run(stopping(), "r01", bank, start, tmp_path / "stopped")
+    step = step_of(stopped)
+    assert 50 < step < 200
+    assert step % 10 == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "stopped" in line]
+    assert line.startswith(f"r01: stopped at step {step}, after {step} of 200 steps: collapse 0.")
+    assert stopped["loss.tsv"].decode().splitlines()[-1].startswith(f"{step}\t")
+    # Up to there it is the run without the rule, bit for bit.
+    plain = run(numbers(step), "r01", bank, start, tmp_path / "plain")
+    assert plain == stopped
+    capsys.readouterr()
+    assert run(stopping(), "r01", bank, start, tmp_path / "again") == stopped
+    assert "after 0 of" not in capsys.readouterr().err
+
+
+def test_a_higher_threshold_stops_later(
+    tmp_path: Path, bank: Path, start: Path, capsys: pytest.CaptureFixture[str]
+):
+    steps, scores = [], []
+    for threshold in (0.05, 0.1):
+        config = stopping(threshold, steps=400)
+        steps.append(step_of(run(config, "r01", bank, start, tmp_path / f"at{threshold}")))
+        (said,) = re.findall(r"collapse (\S+) exceeds", capsys.readouterr().err)
+        scores.append(float(said))
+        assert scores[-1] > threshold
+    assert steps[0] < steps[1] < 400
+
+
+def test_a_killed_run_stops_where_a_whole_one_does(tmp_path: Path, bank: Path, start: Path):
+    config = stopping(0.1, steps=400)
+    scratch = tmp_path / "work" / ".scratch"
+    with interrupted_when(lambda: any(scratch.glob("train-r01/*/step-*"))):
+        run(config, "r01", bank, start, tmp_path / "killed")
+    kept = max(scratch.glob("train-r01/*/step-*"))
+    resumed = run(config, "r01", bank, start, tmp_path / "resumed")
+    assert int(kept.name.removeprefix("step-")) < step_of(resumed) < 400
+    scratch.rename(tmp_path / "aside")
+    assert run(config, "r01", bank, start, tmp_path / "whole") == resumed
+
+
+@pytest.mark.parametrize("steps", [70, 150])  # the first round ends before it collapses, or not
+def test_two_rounds_on_one_bank_stop_where_one_of_their_length_does(
+    tmp_path: Path, bank: Path, start: Path, steps: int
+):
+    config = stopping(steps=steps)
+    baseline = run(config, "baseline", bank, start, tmp_path / "baseline")
+    first = run(config, "r01", bank, start, tmp_path / "r01")
+    second = run(config, "r02", bank, tmp_path / "r01" / "weights", tmp_path / "r02")
+    assert step_of(baseline) == step_of(second) < 2 * steps
+    for name in baseline.keys() - {"loss.tsv"}:
+        assert second[name] == baseline[name]
+    if step_of(first) == step_of(second):
+        assert second["loss.tsv"] == b"step\tloss\n"
 
 
 def test_a_loop_that_admits_nothing_is_its_baseline(tmp_path: Path, bank: Path, start: Path):

@@ -1,0 +1,146 @@
+"""Look for collapse: how near a model's field, and what it draws, are to the training latents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lirf import checkpoint, collapse, device, files, neighbours, report, sampler, store
+from lirf.metrics import COPY_RATIO
+from lirf.params import Params
+from stages import command
+from stages.command import Out
+
+DIGITS = 6  # of a number: more would only make differences of rounding visible
+
+
+@dataclass(frozen=True)
+class Known:
+    """The latents that a model can be near to, as rows [N, D]."""
+
+    bank: np.ndarray  # all that it was trained on
+    group: np.ndarray  # int64 [N], the image of each
+    is_real: np.ndarray  # bool [N]
+    reference: np.ndarray  # what the bank is compared with: held-out latents, or the real ones
+    split: str  # of the reference: heldout | train
+
+    @property
+    def real(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the real latents, mirrored ones included, and the image of each."""
+        return self.bank[self.is_real], self.group[self.is_real]
+
+
+def diagnose(
+    params: Params,
+    run: str,
+    weights: Path,
+    bank: Path,
+    heldout: Path,
+    metrics: Out,
+    distance: Out,
+    density: Out,
+    picture: Out,
+) -> None:
+    """Follow model `run` from the same noise as every other; `bank` is what it was trained on.
+
+    `distance` gets the distance of its field to the memorising field of the real latents over t,
+    `density` the share of copies in bins of the real latents by local density (TSV), `picture`
+    both; `metrics` the collapse onto the real latents and onto the whole bank, and the two
+    directed Hausdorff distances between the bank and `heldout`, in units of the real latents'
+    spacing. Without held-out latents the reference is the real ones, which the bank contains:
+    then only what strays from them means something, and `metrics` says so.
+
+    Raises:
+        ValueError: an input is damaged or of another space, there are too few images for
+            `diagnose`, or a path is not finite.
+    """
+    numbers, where = params.diagnose, device.choose(params.device)
+    field, space = checkpoint.load_field(weights, where)
+    old, others = store.read_bank(bank), store.read_latents(heldout)
+    space.require(old.space, str(bank))
+    space.require(others.space, str(heldout))
+    known = _known(old, others)
+    real_ND, group_N = known.real
+
+    noise_MCHW = sampler.noise(
+        sampler.seeds(numbers.seed, "diagnose", numbers.samples), space.shape
+    ).to(where)
+    anchors_NCHW = torch.from_numpy(old.latents[known.is_real]).to(where)
+    try:
+        paths = collapse.follow(
+            field, noise_MCHW, anchors_NCHW, numbers.path_steps, params.sample.batch
+        )
+        ends_MD = paths.ends.flatten(1).numpy()
+        near = collapse.nearness(ends_MD, real_ND, group_N)
+        copied_M = near.ratio < COPY_RATIO
+        bins = collapse.by_density(
+            near, copied_M, real_ND, group_N, numbers.neighbours, numbers.bins
+        )
+    except ValueError as error:
+        raise ValueError(f"diagnose {run}: {error}") from None
+    document = {
+        "collapse_real": collapse.score(near, collapse.own_nearness(real_ND, group_N)),
+        "collapse_bank": collapse.score(
+            collapse.nearness(ends_MD, known.bank, known.group),
+            collapse.own_nearness(known.bank, known.group),
+        ),
+        "copied_latents": float(copied_M.mean()),
+        "distance_to_memorising": float(paths.distance.mean()),
+        **_hausdorff(known),
+        "reference_latents": known.split,
+        "n_reference_latents": len(known.reference),
+        "n_paths": numbers.samples,
+        "path_steps": numbers.path_steps,
+        "path_seed": numbers.seed,
+    }
+    files.write_json(
+        metrics, {k: round(v, DIGITS) if isinstance(v, float) else v for k, v in document.items()}
+    )
+    columns = {"t": paths.times, "distance": paths.distance}
+    distance.write_text(report.tsv(_rows(columns)))
+    density.write_text(report.tsv([_shown(vars(bin_)) for bin_ in bins]))
+    report.diagnosis(run, paths.times, paths.distance, bins, picture)
+
+
+def _known(old: store.Bank, others: store.Bank) -> Known:
+    """Return the rows of a bank, and those that it is compared with."""
+    bank_ND = old.latents.reshape(len(old.latents), -1)
+    is_real_N = np.array(old.rows["kind"].to_pylist()) == "real"
+    if len(others.latents):
+        reference_ND, split = others.latents.reshape(len(others.latents), -1), "heldout"
+    else:
+        reference_ND, split = bank_ND[is_real_N], "train"
+    return Known(bank_ND, store.image_groups(old.rows), is_real_N, reference_ND, split)
+
+
+def _hausdorff(known: Known) -> dict[str, float]:
+    """Return both directed distances between bank and reference, in units of the spacing."""
+    spacing = neighbours.spacing(*known.real)
+    strays = collapse.hausdorff(known.bank, known.reference)
+    misses = collapse.hausdorff(known.reference, known.bank)
+    return {
+        "bank_to_reference": strays.greatest / spacing,
+        "bank_to_reference_mean": strays.mean / spacing,
+        "reference_to_bank": misses.greatest / spacing,
+        "reference_to_bank_mean": misses.mean / spacing,
+    }
+
+
+def _rows(columns: dict[str, np.ndarray]) -> Sequence[dict[str, Any]]:
+    """Return columns of equal length as rows."""
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [_shown(dict(zip(columns, row, strict=True))) for row in values]
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its numbers as they are written."""
+    return {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
+
+
+if __name__ == "__main__":
+    command.run(diagnose)
