@@ -1,0 +1,366 @@
+"""A comparison in a real DVC repository: rows, what is shared, what is not run again, failures."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from toy import ROOT, commit, end, environment, wait_for
+from toy import command as run_command
+
+from lirf import comparison as numbers
+from lirf import params, plan
+from pipeline import comparison, graph
+from pipeline.comparison import Subject, Table
+
+WORK = '''
+"""Writes what the real stages write; fails where a batch is 13."""
+
+import hashlib, json, os, sys, time
+from pathlib import Path
+
+name, *arguments = sys.argv[1:]
+reads = [Path(a[1:]).read_bytes() for a in arguments if a[0] == "<"]
+with Path(os.environ["TOY_LOG"]).open("a") as log:
+    log.write(f"{name} {os.getpid()} {os.environ['OMP_NUM_THREADS']}\\n")
+if name.startswith("train"):
+    time.sleep(float(os.environ.get("TOY_S", "0")))
+    if "batch: 13" in Path("params.yaml").read_text():
+        sys.exit("error: train.batch = 13: nobody likes it")
+share = hashlib.sha256(name.encode() + b"".join(reads)).digest()[0] / 255
+evaluated = {
+    "copies": share, "precision": 0.9, "recall": 0.1, "density": 1.0, "coverage": 0.5,
+    "frechet": 1 + share, "frechet_reason": None, "vendi": 9.0, "train_steps": 4, "n_fake": 10,
+    "n_train": 100, "n_reference": 20, "reference": "heldout", "flip": False, "features": "pixels",
+    "feature_hash": None, "neighbours": 5, "resolution": 8, "resize": "lanczos", "solver": "heun",
+    "solver_steps": 20, "atol": None, "rtol": None, "seed": 1, "autoencoder": "ab",
+}
+prepared = {"train": 100, "mirrored": 10}
+admitted = {"candidates": 200, "admitted": 50, "bank_after": 160}
+for path in [Path(a[1:]) for a in arguments if a[0] == ">"]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".json":
+        is_bank = path.parent.name == "admission"
+        document = admitted if is_bank else prepared if path.stem == "prepare" else evaluated
+        path.write_text(json.dumps(document))
+    else:
+        path.write_text(f"{name} {Path('params.yaml').read_text()}")
+'''
+GRAPH = """
+stages:
+  encode:
+    cmd: python work.py encode '>data/r00/bank' '>data/metrics/prepare.json'
+    deps: [work.py]
+    params: [autoencoder]
+    outs: [data/r00/bank]
+    metrics: [data/metrics/prepare.json: {cache: false}]
+  train:
+    foreach: ${models}
+    do:
+      cmd: python work.py train@${key} '<data/${item.after}/bank' '>data/${key}/weights'
+      deps: [work.py, 'data/${item.after}/bank']
+      params: [train, initialize, 'models.${key}.steps']
+      outs: ['data/${key}/weights']
+  admit:
+    foreach: ${rounds}
+    do:
+      cmd: >-
+        python work.py admit@${key} '<data/${key}/weights' '>data/${key}/bank'
+        '>data/metrics/admission/${key}.json'
+      deps: [work.py, 'data/${key}/weights']
+      params: [admit, 'rounds.${key}.lambda']
+      outs: ['data/${key}/bank']
+      metrics: ['data/metrics/admission/${key}.json': {cache: false}]
+  evaluate:
+    foreach: ${models}
+    do:
+      cmd: python work.py evaluate@${key} '<data/${key}/weights' '>data/metrics/${key}.json'
+      deps: [work.py, 'data/${key}/weights']
+      params: [evaluate]
+      metrics: ['data/metrics/${key}.json': {cache: false}]
+"""
+STUDY = {"title": "Study", "datasets": ["digits"], "seeds": [0]}
+PLAN: dict[str, Any] = {
+    "seed_keys": ["initialize.seed", "sample.seed"],
+    "headline": "methods",
+    "reference": "plain",
+    "judged": "lirf",
+    "datasets": {
+        "digits": {"params": {"loop.steps": 4, "loop.rounds": 1}},
+        "faces": {"images": "nowhere"},
+    },
+    "studies": {
+        "methods": {
+            **STUDY,
+            "datasets": ["digits", "faces"],
+            "rows": {
+                "plain": {"label": "plain", "target": "baseline"},
+                "bad": {"label": "bad", "target": "baseline", "params": {"train.batch": 13}},
+                "lirf": {"label": "LIRF"},
+            },
+        },
+        "parts": {**STUDY, "rows": {"lirf": {"label": "all of it"}}},
+    },
+}
+BASE = params.read(ROOT / "params.yaml")
+
+
+def compare(
+    folder: Path, env: dict[str, str], *options: str, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, "-m", "pipeline.comparison", "--plan", "trial.yaml", *options]
+    return run_command(arguments, folder, env, check)
+
+
+def write_plan(folder: Path, batch: int) -> None:
+    document = json.loads(json.dumps(PLAN))
+    document["studies"]["methods"]["rows"]["bad"]["params"]["train.batch"] = batch
+    YAML().dump(document, folder / "trial.yaml")
+
+
+def began(env: dict[str, str]) -> list[str]:
+    """Return the stages that have begun since the last call."""
+    log = Path(env["TOY_LOG"])
+    found = [line.split()[0] for line in log.read_text().splitlines()] if log.exists() else []
+    log.unlink(missing_ok=True)
+    return sorted(found)
+
+
+def table(folder: Path) -> Path:
+    return folder / "data" / "studies" / "trial" / "runs.tsv"
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    home = tmp_path_factory.mktemp("home")
+    own = environment(home) | {"TOY_LOG": str(home / "log")}
+    del own["DVC_SITE_CACHE_DIR"]  # every run has one of its own
+    return own
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Path:
+    """Return a repository whose results and lock file are of something else."""
+    folder = tmp_path_factory.mktemp("comparison") / "project"
+    (folder / "data" / "metrics").mkdir(parents=True)
+    (folder / "data" / "metrics" / "final.json").write_text('{"copies": "of another run"}')
+    (folder / "work.py").write_text("raise SystemExit('not this one')")
+    (folder / "dvc.yaml").write_text(GRAPH)
+    (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (folder / ".gitignore").write_text("/.scratch\n/data/studies\n")
+    run_command(["git", "init", "--quiet"], folder, env)
+    run_command([sys.executable, "-m", "dvc", "init", "--quiet"], folder, env)
+    commit(folder, env)
+    (folder / "work.py").write_text(WORK)  # the working tree counts, not the commit
+    (folder / "untracked.py").write_text("")
+    write_plan(folder, batch=13)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(project: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Return a run of everything, two at a time, one of which fails."""
+    return compare(project, env, "--jobs", "2", "--threads", "1", check=False)
+
+
+def test_a_failure_is_a_line_and_the_others_go_on(
+    first: subprocess.CompletedProcess[str], project: Path, env: dict[str, str]
+):
+    assert first.returncode == 1, first.stdout + first.stderr
+    (line,) = re.findall(r"^\[\d/3\] digits-bad-0-\w+: failed: .*$", first.stdout, re.MULTILINE)
+    assert "train.batch = 13: nobody likes it; see " in line
+    assert "nobody likes it" in (project / line.rpartition("see ")[2]).read_text()
+    assert "Traceback" not in first.stdout + first.stderr
+    assert "faces: nowhere: no such folder, 3 runs skipped" in first.stdout
+    rows = numbers.parse(table(project).read_text(), "runs.tsv")
+    assert [(r["study"], r["method"], r["target"]) for r in rows] == [
+        ("methods", "lirf", "final"), ("methods", "plain", "baseline"), ("parts", "lirf", "final"),
+    ]  # fmt: skip
+    # One LIRF for two studies, and what two runs have in common once.
+    assert began(env) == [
+        "admit@r01", "encode", "evaluate@baseline", "evaluate@final",
+        "train@baseline", "train@baseline", "train@final", "train@r01",
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("first")
+def test_a_row_has_its_metrics_and_its_protocol(project: Path):
+    rows = {r["method"]: r for r in numbers.parse(table(project).read_text(), "runs.tsv")}
+    assert rows["lirf"]["copies"] != rows["plain"]["copies"]
+    assert (rows["lirf"]["bank_rows"], rows["lirf"]["admitted"]) == (160, 0.25)
+    assert (rows["plain"]["bank_rows"], rows["plain"]["admitted"]) == (110, None)
+    for row in rows.values():
+        assert (row["seed"], row["evaluate_seed"], row["threads"]) == (0, 1, 1)
+        assert (row["device"], row["images"]) == ("cpu", "embedded")
+        assert re.fullmatch(r"[0-9a-f]{16}", str(row["params"]))
+        assert row["seconds"] > 0
+
+
+@pytest.mark.usefixtures("first")
+def test_finished_runs_leave_only_the_cache_and_nothing_in_the_project(project: Path):
+    scratch = project / ".scratch" / "comparison"
+    (left,) = (scratch / "trial" / "runs").iterdir()
+    assert left.name.startswith("digits-bad-0-")
+    assert not (left / "untracked.py").exists()
+    assert not (left / "data" / "metrics" / "final.json").exists()
+    assert not list((scratch / "trial").glob("source-*"))
+    assert (scratch / "cache" / "cpu-1" / "runs").is_dir()
+    assert not (project / "dvc.lock").exists()
+    assert sorted(p.name for p in (project / "data").iterdir()) == ["metrics", "studies"]
+
+
+@pytest.mark.usefixtures("first")
+def test_only_what_is_missing_runs_again(project: Path, env: dict[str, str]):
+    before = table(project).read_text().splitlines()
+    began(env)
+    write_plan(project, batch=12)
+    try:
+        done = compare(project, env)
+    finally:
+        write_plan(project, batch=13)
+    assert "2 of 3 models are in" in done.stdout
+    assert began(env) == ["evaluate@baseline", "train@baseline"]
+    after = table(project).read_text().splitlines()
+    assert [line for line in after if "\tbad\t" not in line] == before
+    assert len(after) == len(before) + 1
+
+
+@pytest.mark.usefixtures("first")
+def test_ctrl_c_ends_every_process_and_keeps_the_table(project: Path, env: dict[str, str]):
+    before = table(project).read_bytes()
+    log = Path(env["TOY_LOG"])
+    log.unlink(missing_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.comparison", "--plan", "trial.yaml"],
+        cwd=project,
+        env=env | {"TOY_S": "120"},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_for(lambda: log.exists() and "train" in log.read_text(), 90, "the training")
+        pids = [int(line.split()[1]) for line in log.read_text().splitlines()]
+        refused = compare(project, env, check=False)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        end(process)
+    assert process.returncode == 130
+    assert "the same command goes on from here" in output
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+    assert table(project).read_bytes() == before
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: another run works in this folder")
+
+
+@pytest.mark.usefixtures("first")
+def test_the_list_says_what_is_there_stale_and_missing(
+    project: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", env["DVC_GLOBAL_CONFIG_DIR"])
+    state = r"^(there|stale|missing) +(\w+) +digits +(\w+) "
+
+    def listed() -> dict[tuple[str, str], str]:
+        assert comparison.main(["--plan", "trial.yaml", "--list"]) == 0
+        found = re.findall(state, capsys.readouterr().out, re.MULTILINE)
+        return {(study, method): word for word, study, method in found}
+
+    known = listed()
+    assert known["methods", "plain"] == known["parts", "lirf"] == "there"
+    assert known["methods", "bad"] in ("missing", "stale")  # as a test before left it
+    (project / "work.py").write_text(WORK + "# edited\n")
+    try:
+        assert listed()["methods", "plain"] == "stale"
+    finally:
+        (project / "work.py").write_text(WORK)
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("novelty: 0.33", "novelty: 0.4"))
+    try:  # the baseline admits nothing
+        found = listed()
+        assert (found["methods", "plain"], found["methods", "lirf"]) == ("there", "stale")
+    finally:
+        (project / "params.yaml").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--study", "method"], "--study method: no such study; there are methods, parts"),
+        (["--images", "digits=x"], "--images digits=x: must be NAME=FOLDER, NAME one of: faces"),
+        (["--jobs", "0"], "--jobs 0: must be at least 1"),
+        (["--render"], "--render: draws the default plan"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, options: list[str], message: str
+):
+    monkeypatch.chdir(project)
+    assert comparison.main(["--plan", "trial.yaml", *options]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}")
+    assert error.count("\n") == 1
+
+
+def jobs(document: dict[str, Any], folder: Path | None = None) -> list[comparison.Job]:
+    """Return the jobs of a plan whose baseline knows nothing of the rounds."""
+    subjects = {
+        "evaluate@final": Subject("code of all", ("train", "initialize", "rounds", "models")),
+        "evaluate@baseline": Subject("code of some", ("train", "initialize.seed")),
+        "encode": Subject("code", ("autoencoder",)),
+    }
+    agreed = params.validate(plan.Plan, document, "plan")
+    runs = [r for r in plan.unroll(agreed, BASE, "plan") if folder or r.dataset != "faces"]
+    return comparison.make_jobs(runs, subjects, {"faces": folder} if folder else {})
+
+
+def test_equal_models_are_one_job_with_a_row_for_each():
+    plain, bad, lirf = jobs(PLAN)
+    assert [r.study for r in lirf.rows] == ["methods", "parts"]
+    assert plain.key != bad.key
+    assert plain.shared == bad.shared == lirf.shared
+    assert len({one.name for one in (plain, bad, lirf)}) == 3
+
+
+def test_other_images_are_another_model(tmp_path: Path):
+    (tmp_path / "a.png").write_bytes(b"one")
+    before = [job.identity for job in jobs(PLAN, tmp_path)]
+    (tmp_path / "a.png").write_bytes(b"other")
+    after = [job.identity for job in jobs(PLAN, tmp_path)]
+    changed = [one != other for one, other in zip(before, after, strict=True)]
+    assert changed == [False, True, False, True, False, True]
+
+
+def test_a_row_takes_the_place_of_a_stale_one(tmp_path: Path):
+    plain, _, lirf = jobs(PLAN)
+    rows = Table.load(tmp_path / "runs.tsv")
+    rows.put(lirf, {"copies": 0.5})
+    rows.put(plain, {"copies": 0.7})
+    assert rows.find(lirf) is not None
+    stale = comparison.replace(lirf, code="newer")
+    assert rows.find(stale) is None
+    assert {rows.state(stale, r) for r in lirf.rows} == {"stale"}
+    rows.put(stale, {"copies": 0.4})
+    again = Table.load(tmp_path / "runs.tsv")
+    assert [(r["study"], r["method"], r["copies"]) for r in again.rows] == [
+        ("methods", "lirf", 0.4), ("methods", "plain", 0.7), ("parts", "lirf", 0.4),
+    ]  # fmt: skip
+    assert [p.name for p in tmp_path.iterdir()] == ["runs.tsv"]
+
+
+def test_a_baseline_depends_on_less_than_the_loop():
+    stages = graph.read(ROOT)
+    assert not any(":" in name for name in graph.select(stages, "", upstream=True))
+    assert comparison.RENDER in stages  # by name alone
+    baseline = comparison.subject(ROOT, stages, "evaluate@baseline")
+    final = comparison.subject(ROOT, stages, "evaluate@final")
+    assert {"rounds", "admit"} <= {*final.keys}
+    assert not {"rounds", "admit"} & {*baseline.keys}
+    assert baseline.code != final.code
+    assert (ROOT / comparison.PLAN).is_file()
