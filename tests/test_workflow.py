@@ -104,6 +104,9 @@ def ran(done: subprocess.CompletedProcess[str]) -> set[str]:
     return set(re.findall(r"^Running stage '(.+)':$", done.stdout, flags=re.MULTILINE))
 
 
+VERBS = ("train", "evaluate", "diagnose")  # what is done with every model
+
+
 @pytest.fixture(scope="module")
 def first(dvc: Run) -> subprocess.CompletedProcess[str]:
     return dvc("repro", "report")
@@ -113,8 +116,9 @@ def test_one_command_runs_every_stage_from_images_to_report(
     first: subprocess.CompletedProcess[str], project: Path
 ):
     rounds = {f"{verb}@r01" for verb in ("train", "sample", "correct", "admit", "merge")}
-    models = {f"{verb}@{m}" for verb in ("train", "evaluate") for m in ("final", "baseline")}
-    once = {"prepare", "autoencoder", "encode", "initialize", "evaluate@r01", "report"}
+    models = {f"{verb}@{m}" for verb in VERBS for m in ("final", "baseline")}
+    once = {"prepare", "autoencoder", "encode", "initialize", "report"}
+    once |= {"evaluate@r01", "diagnose@r01"}
     assert ran(first) == rounds | models | once
     assert "baseline" in (project / "data" / "report" / "table.md").read_text()
 
@@ -161,7 +165,8 @@ def test_an_edit_of_evaluate_retrains_nothing(dvc: Run, project: Path):
 def test_an_edit_of_admit_reruns_what_follows_and_nothing_before(dvc: Run, project: Path):
     edit(project, {"admit": {"novelty": 1e6}})
     done = dvc("repro", "report")
-    assert ran(done) == {"admit@r01", "merge@r01", "train@final", "evaluate@final", "report"}
+    final = {f"{verb}@final" for verb in VERBS}
+    assert ran(done) == {"admit@r01", "merge@r01", "report", *final}
     assert "warning: r01: none of 24 candidates is admitted" in done.stderr
     # Nothing was admitted, so the loop is its baseline, to the byte.
     lock = YAML(typ="safe").load(project / "dvc.lock")["stages"]
