@@ -98,7 +98,7 @@ def protocol_line(result: Result) -> str:
 def curves(results: Sequence[Result], baseline: Result, path: Path) -> None:
     """Draw every column over `results` (the models of the loop, in order), `baseline` dashed."""
     names = [str(result["round"]) for result in results]
-    with _drawing(path, 13, 6) as figure:
+    with drawing(path, 13, 6) as figure:
         grid = figure.subplots(2, 4, sharex=True)
         for axes, column in zip(grid.flat, COLUMNS, strict=True):
             values = [_number(result.get(column.key)) for result in results]
@@ -124,7 +124,7 @@ def losses(
     Each model has (steps, losses), its steps counted from the start of the loop.
     """
     reach = baseline[0][-1] / 80
-    with _drawing(path, 9, 4.5) as figure:
+    with drawing(path, 9, 4.5) as figure:
         axes = figure.subplots()
         start = 0.0
         for name, (steps, values) in loop.items():
@@ -181,7 +181,7 @@ def _hash(fingerprint: str | None) -> str:
 
 
 @contextmanager
-def _drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
+def drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
     """Yield a figure in Matplotlib's own style, whatever a user's settings say; write it as PNG.
 
     The bytes depend on the drawing alone: no date, no version.

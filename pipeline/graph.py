@@ -109,7 +109,9 @@ def changed(root: Path) -> set[str]:
 
 
 def select(stages: dict[str, Stage], target: str, upstream: bool) -> dict[str, Stage]:
-    """Return `target` with or without what it depends on; every stage where it is empty.
+    """Return `target` with or without what it depends on; where it is empty, what `dvc repro` runs.
+
+    That is the stages of the root's `dvc.yaml`: one of another file runs by its name only.
 
     Raises:
         ValueError: there is no such stage; the line names the nearest.
@@ -117,7 +119,7 @@ def select(stages: dict[str, Stage], target: str, upstream: bool) -> dict[str, S
     if not target:
         if not upstream:
             raise ValueError("upstream = false: needs a target, one stage such as train@r01")
-        return stages
+        return {name: stage for name, stage in stages.items() if ":" not in name}
     if target not in stages:
         near = difflib.get_close_matches(target, stages, n=1, cutoff=0.0)
         hint = f"; did you mean {near[0]}?" if near else ""

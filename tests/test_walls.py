@@ -16,7 +16,11 @@ MODULES = {
     for floor in FLOORS
     for path in sorted((ROOT / floor).rglob("*.py"))
 }
-STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+STAGES = {
+    name: stage
+    for file in ("dvc.yaml", "pipeline/studies/dvc.yaml")
+    for name, stage in YAML(typ="safe").load(ROOT / file)["stages"].items()
+}
 
 OWNERS = {  # the only file of lirf that may import a library
     "zarr": "lirf.store",
