@@ -81,31 +81,14 @@ def run(numbers: Params, task: str, count: int, seed: int) -> list[Outcome]:
 
     `PLAIN` answers for `BEST` too: of its `spiral.moments`, equally spaced, the one whose samples
     are nearest to the truth. No one who has training points alone can pick it.
+
+    Raises:
+        ValueError: the run diverges; names it.
     """
-    numbers = settings(numbers, seed, published=task == PUBLISHED)
-    at = ground(numbers, count, seed)
-    state = _initial(numbers, at, LABELS if task == AUGMENTED else 0)
-    if task in (LOOP, PUBLISHED):
-        bank_rows = count
-        for turn in loop.refine(state, loop.begin(at.latents), numbers):
-            bank_rows = len(turn.bank.latents)
-        return [_outcome(numbers, at, state, task, bank_rows)]
-    if task != PLAIN:
-        latents_NCHW, augmented = _enlarge(numbers, at, task)
-        config = numbers.train
-        if augmented is not None:
-            config = config.model_copy(update={"augment_share": numbers.spiral.augmented.share})
-        _train(state, latents_NCHW, config, numbers.spiral.steps, augmented)
-        return [_outcome(numbers, at, state, task, len(latents_NCHW))]
-    moments = []
-    for end in np.linspace(0, numbers.spiral.steps, numbers.spiral.moments + 1)[1:].astype(int):
-        _train(state, at.latents, numbers.train, int(end) - state.step)
-        moments.append(_outcome(numbers, at, state, PLAIN, count))
-    best = min(moments, key=lambda one: one.row["transport"])
-    return [
-        moments[-1],
-        Outcome(BEST, {**best.row, "method": BEST}, best.samples, best.weights),
-    ]
+    try:
+        return _run(numbers, task, count, seed)
+    except ValueError as error:
+        raise ValueError(f"{task}, {count} points, seed {seed}: {error}") from None
 
 
 def yardstick(numbers: Params, count: int, seed: int) -> Outcome:
@@ -216,22 +199,50 @@ def table(rows: Sequence[Mapping[str, Any]], numbers: Params) -> str:
 
 def _protocol(numbers: Params) -> str:
     config = numbers.spiral
+    seeds = ", ".join(map(str, config.seeds))
     return (
-        f"Mean ± standard deviation over seeds {', '.join(map(str, config.seeds))};"
-        f" {config.samples} samples ({numbers.sample.solver}, {numbers.sample.steps} steps) and"
-        f" {config.steps} optimiser steps each. A spiral of {config.turns:g} turns; lengths in units"
-        f" of the gap between its arms, noise radius {config.noise:g}. Covered: share of the curve with a"
-        f" sample within the noise radius; off: share of samples farther than {spiral.OFF:g} noise"
-        " radii from the curve; copies: share of samples more than three times nearer to one"
-        " training point than to any other; nearest: mean distance to the nearest training point;"
-        f" transport: Wasserstein-1 distance to {config.samples} draws of the truth. `{BEST}` is"
-        f" picked among {config.moments} moments by that distance, which takes the truth; `{TRUTH}`"
-        f" is a fresh draw of {config.samples} in place of samples."
+        f"Mean ± standard deviation over seeds {seeds}; {config.samples} samples"
+        f" ({numbers.sample.solver}, {numbers.sample.steps} steps) and {config.steps} optimiser"
+        f" steps each. A spiral of {config.turns:g} turns; lengths in units of the gap between its"
+        f" arms, noise radius {config.noise:g}. Covered: share of the curve with a sample within"
+        f" the noise radius; off: share of samples farther than {spiral.OFF:g} noise radii from the"
+        " curve; copies: share of samples more than three times nearer to one training point than"
+        " to any other; nearest: mean distance to the nearest training point; transport:"
+        f" Wasserstein-1 distance to {config.samples} draws of the truth. `{BEST}` is picked among"
+        f" {config.moments} moments by that distance, which takes the truth; `{TRUTH}` is a fresh"
+        f" draw of {config.samples} in place of samples."
     )
 
 
 def _cell(values: Sequence[float]) -> str:
     return f"{np.mean(values):.3f} ± {np.std(values, ddof=min(1, len(values) - 1)):.3f}"
+
+
+def _run(numbers: Params, task: str, count: int, seed: int) -> list[Outcome]:
+    numbers = settings(numbers, seed, published=task == PUBLISHED)
+    at = ground(numbers, count, seed)
+    state = _initial(numbers, at, LABELS if task == AUGMENTED else 0)
+    if task in (LOOP, PUBLISHED):
+        bank_rows = count
+        for turn in loop.refine(state, loop.begin(at.latents), numbers):
+            bank_rows = len(turn.bank.latents)
+        return [_outcome(numbers, at, state, task, bank_rows)]
+    if task != PLAIN:
+        latents_NCHW, augmented = _enlarge(numbers, at, task)
+        config = numbers.train
+        if augmented is not None:
+            config = config.model_copy(update={"augment_share": numbers.spiral.augmented.share})
+        _train(state, latents_NCHW, config, numbers.spiral.steps, augmented)
+        return [_outcome(numbers, at, state, task, len(latents_NCHW))]
+    moments = []
+    for end in np.linspace(0, numbers.spiral.steps, numbers.spiral.moments + 1)[1:].astype(int):
+        _train(state, at.latents, numbers.train, int(end) - state.step)
+        moments.append(_outcome(numbers, at, state, PLAIN, count))
+    best = min(moments, key=lambda one: one.row["transport"])
+    return [
+        moments[-1],
+        Outcome(BEST, {**best.row, "method": BEST}, best.samples, best.weights),
+    ]
 
 
 def _enlarge(

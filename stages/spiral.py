@@ -17,7 +17,7 @@ from stages.command import Out
 from stages.progress import track
 
 Key = tuple[int, int, str]
-"""Number of points, seed, task."""
+"""Number of points, seed, method."""
 
 
 def spiral(params: Params, runs: Out, table: Out, samples: Out, fields: Out) -> None:
@@ -76,29 +76,22 @@ def _run_all(params: Params) -> dict[Key, Outcome]:
         for seed in config.seeds
     }
     tasks = [
-        (count, seed, task)
+        (task, count, seed)
         for task in study.TASKS
         for count in config.counts
         for seed in config.seeds
     ]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), context, torch.set_num_threads, (1,)) as pool:
-        futures = {pool.submit(_run, params, *key): key for key in tasks}
+        futures = {pool.submit(study.run, params, *key): key for key in tasks}
         try:
             for future in track(as_completed(futures), len(tasks), "spiral"):
-                count, seed, _ = futures[future]
+                _, count, seed = futures[future]
                 found |= {(count, seed, one.method): one for one in future.result()}
         except ValueError:
             pool.shutdown(cancel_futures=True)
             raise
     return found
-
-
-def _run(params: Params, count: int, seed: int, task: str) -> list[Outcome]:
-    try:
-        return study.run(params, task, count, seed)
-    except ValueError as error:
-        raise ValueError(f"{task}, {count} points, seed {seed}: {error}") from None
 
 
 if __name__ == "__main__":

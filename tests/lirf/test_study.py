@@ -65,6 +65,16 @@ def test_the_oracle_takes_the_moment_nearest_to_the_truth():
     assert alone[0].row == last.row, "looking at it changes nothing"
 
 
+@pytest.mark.parametrize("task", [study.PLAIN, study.LOOP])
+def test_a_run_that_diverges_is_named(task: str):
+    numbers = tiny(learning_rate=1e30)
+    numbers = numbers.model_copy(
+        update={"train": numbers.train.model_copy(update={"clip_norm": None})}
+    )
+    with pytest.raises(ValueError, match=rf"^{task}, 12 points, seed 1: .*step \d+: the loss is"):
+        study.run(numbers, task, COUNT, 1)
+
+
 def test_all_methods_are_asked_with_the_same_noise():
     """Untrained networks answer zero: samples are the noise itself, scaled alike."""
     found = [study.run(tiny(steps=4, learning_rate=1e-12), task, COUNT, 0) for task in study.TASKS]
