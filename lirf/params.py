@@ -209,6 +209,56 @@ class Diagnose(Section):
     bins: Count
 
 
+class PointAugmentation(Section):
+    """Share of augmented rows in a batch; standard deviations of what is done to them."""
+
+    share: Fraction
+    rotation: NonNegative
+    scale: NonNegative
+    shift: NonNegative
+
+
+class Published(Section):
+    """The loop as it was published, with a threshold that admits something."""
+
+    ratio: Positive
+    correct: Correct
+    admit: Admit
+
+
+class Spiral(Section):
+    """The study in the plane: points, the one network and training of all methods, the methods."""
+
+    turns: Positive
+    noise: Positive
+    counts: Annotated[tuple[Annotated[int, Field(ge=5)], ...], Field(min_length=1, strict=False)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)]
+    drawn: Count
+    samples: Count
+    steps: Count
+    moments: Count
+    batch: Count
+    learning_rate: Positive
+    network: MLP
+    lambdas: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1, strict=False)
+    ]
+    rows_each: Count
+    augmented: PointAugmentation
+    jitter: NonNegative
+    mixup: Count
+    published: Published
+
+    @model_validator(mode="after")
+    def _draws_what_it_trains(self) -> Self:
+        if self.drawn not in self.counts:
+            raise ValueError(
+                f"spiral.drawn = {self.drawn}: must be one of spiral.counts ="
+                f" {', '.join(map(str, self.counts))}"
+            )
+        return self
+
+
 class Round(Section):
     """One round of densification: the round it follows, and lambda of its correction."""
 
@@ -239,6 +289,7 @@ class Params(Section):
     diagnose: Diagnose
     rounds: Annotated[dict[Name, Round], Field(min_length=1)]
     models: dict[Name, Model]
+    spiral: Spiral
 
     @model_validator(mode="after")
     def _spans_sections(self) -> Self:

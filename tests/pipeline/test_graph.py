@@ -51,6 +51,24 @@ def test_a_target_comes_with_or_without_what_it_needs(toy: Path):
     assert graph.select(stages, "", upstream=True) == stages
 
 
+def test_a_stage_of_another_file_runs_by_its_name_alone(tmp_path: Path):
+    env = environment(tmp_path)
+    toy = make_toy(tmp_path / "toy", env)
+    (toy / "studies").mkdir()
+    study = {"one": {"wdir": "..", "cmd": "echo 1 > studied", "outs": ["studied"]}}
+    YAML().dump({"stages": study}, toy / "studies" / "dvc.yaml")
+    stages, name = graph.read(toy), "studies/dvc.yaml:one"
+    assert name in stages
+    assert set(graph.select(stages, "", upstream=True)) == set(stages) - {name}
+    assert set(graph.select(stages, name, upstream=True)) == {name}
+    assert name in graph.changed(toy)
+    toy_dvc(toy, env, "repro")
+    assert not (toy / "studied").exists()
+    toy_dvc(toy, env, "repro", name)
+    assert (toy / "studied").exists()
+    assert name not in graph.changed(toy)
+
+
 @pytest.mark.parametrize(
     ("target", "upstream", "message"),
     [("train@r1", True, r"no such stage; did you mean train@r01\?"), ("", False, "needs a target")],

@@ -1,0 +1,98 @@
+"""Compare methods against collapse on a spiral in the plane, where the truth is known."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+
+import torch
+
+from lirf import flow, plane, report, study
+from lirf.params import Params
+from lirf.study import Outcome
+from stages import command
+from stages.command import Out
+from stages.progress import track
+
+Key = tuple[int, int, str]
+"""Number of points, seed, method."""
+
+
+def spiral(params: Params, runs: Out, table: Out, samples: Out, fields: Out) -> None:
+    """Run every method at every number of points and seed.
+
+    `runs` has a row a run, `table` mean and standard deviation over the seeds, `samples` shows
+    the points of the first seed, `fields` the velocities at one number of points.
+
+    Raises:
+        ValueError: a run diverges; names it.
+    """
+    found = _run_all(params)
+    config = params.spiral
+    rows = [
+        found[count, seed, method].row
+        for count in config.counts
+        for method in study.METHODS
+        for seed in config.seeds
+    ]
+    runs.write_text(report.tsv(rows))
+    table.write_text(study.table(rows, params))
+    seed = config.seeds[0]
+    grounds = {count: study.ground(params, count, seed) for count in config.counts}
+    shown = (study.PLAIN, study.AUGMENTED, study.LOOP)
+    plane.samples(
+        grounds,
+        {(count, name): found[count, seed, name] for count in config.counts for name in shown},
+        samples,
+    )
+    at = grounds[config.drawn]
+    plane.fields(
+        at,
+        {
+            "plain": study.field(params, at, found[config.drawn, seed, study.PLAIN]),
+            "closed form: the anchors alone": partial(_memory, torch.from_numpy(at.latents)),
+            "loop": study.field(params, at, found[config.drawn, seed, study.LOOP]),
+        },
+        fields,
+    )
+
+
+def _memory(anchors_NCHW: torch.Tensor, x_BCHW: torch.Tensor, t_B: torch.Tensor) -> torch.Tensor:
+    """Return the field that remembers the training points and knows nothing else."""
+    return flow.closed_form(x_BCHW, t_B, anchors_NCHW)
+
+
+def _run_all(params: Params) -> dict[Key, Outcome]:
+    """Return the outcome of every method, run in as many processes as there are cores.
+
+    A process has one thread: the results do not depend on the number of cores.
+    """
+    config = params.spiral
+    found = {
+        (count, seed, study.TRUTH): study.yardstick(params, count, seed)
+        for count in config.counts
+        for seed in config.seeds
+    }
+    tasks = [
+        (task, count, seed)
+        for task in study.TASKS
+        for count in config.counts
+        for seed in config.seeds
+    ]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), context, torch.set_num_threads, (1,)) as pool:
+        futures = {pool.submit(study.run, params, *key): key for key in tasks}
+        try:
+            for future in track(as_completed(futures), len(tasks), "spiral"):
+                _, count, seed = futures[future]
+                found |= {(count, seed, one.method): one for one in future.result()}
+        except ValueError:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return found
+
+
+if __name__ == "__main__":
+    command.run(spiral)

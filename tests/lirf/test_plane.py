@@ -1,0 +1,63 @@
+"""The pictures of the plane: drawn from their data alone, the same bytes each time."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lirf import plane
+from lirf.space import Space
+from lirf.spiral import Spiral
+from lirf.study import Ground, Outcome
+
+CURVE = Spiral(turns=1.5, noise=0.1)
+
+
+def ground(count: int) -> Ground:
+    space = Space("spiral", (2, 1, 1), (0.1, 0.0), (1.5, 1.0))
+    return Ground(CURVE, CURVE.points(count, 0), CURVE.points(30, 1), space, 0)
+
+
+def outcome(seed: int) -> Outcome:
+    row = {"covered": 0.5, "off": 0.1}
+    return Outcome("plain", row, CURVE.points(30, seed), {})
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def to_one(x_BCHW: torch.Tensor, t_B: torch.Tensor) -> torch.Tensor:
+    return (1 - x_BCHW) / (1 - t_B[:, None, None, None]).clamp(min=0.1)
+
+
+@pytest.mark.parametrize("counts", [[10], [10, 20, 50]])
+def test_samples_have_a_row_a_count_and_a_column_a_method(tmp_path: Path, counts: list[int]):
+    grounds = {count: ground(count) for count in counts}
+    found = {(count, name): outcome(count) for count in counts for name in ("plain", "loop")}
+    for name in "ab":
+        plane.samples(grounds, found, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    height, width, _ = pixels(tmp_path / "a").shape
+    assert width == 660
+    assert height == pytest.approx(346 * len(counts), abs=2)
+    plane.samples(grounds, {**found, (10, "loop"): outcome(99)}, tmp_path / "c")
+    changed = (pixels(tmp_path / "a") != pixels(tmp_path / "c")).any(axis=(0, 2))
+    assert changed[350:].any()
+    assert not changed[:310].any()
+
+
+def test_fields_show_where_samples_go(tmp_path: Path):
+    at = ground(20)
+    for name, velocity in {"a": to_one, "b": to_one, "c": lambda x, t: -to_one(x, t)}.items():
+        plane.fields(at, {"one": velocity, "two": to_one}, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    first, other = pixels(tmp_path / "a"), pixels(tmp_path / "c")
+    assert first.shape == (770, 726, 3)
+    changed = (first != other).any(axis=2)
+    assert changed[:300, :330].any()
+    assert changed[450:, :330].any()
+    assert not changed[:, 400:].any()
