@@ -49,7 +49,7 @@ class Method(Section):
     """A row of a study; with `grid`, a row for every combination of its values.
 
     `label` holds a `{}` for the value of each key of `grid`. `oracle_of`: the rows are that
-    method at other lengths, among which the oracle chooses by the held-out Frechet distance.
+    method at other lengths, among which the oracle chooses by the held-out coverage.
     """
 
     label: str
@@ -189,8 +189,8 @@ def entries(study: Study) -> Iterator[Entry]:
             words = [_word(value) for value in values]
             yield Entry("-".join([name, *words]), _fill(row.label, words), row, values)
         if row.oracle_of:
-            label = f"{study.rows[row.oracle_of].label}, stopped at the best held-out Frechet"
-            oracle = Entry(ORACLE, f"{label} distance (an oracle)", row)
+            label = f"{study.rows[row.oracle_of].label}, stopped at the best held-out"
+            oracle = Entry(ORACLE, f"{label} coverage (an oracle)", row)
     if oracle:
         yield oracle
 

@@ -78,8 +78,8 @@ def rows() -> list[dict[str, Any]]:
     for seed in (0, 1):
         found += [
             row("plain", seed, copies=0.4 + 0.2 * seed, train_steps=160),
-            row("steps-40", seed, copies=0.1, frechet=1.0 + seed, train_steps=40),
-            row("steps-80", seed, copies=0.2, frechet=1.5, train_steps=80),
+            row("steps-40", seed, copies=0.1, coverage=0.55 - 0.1 * seed, train_steps=40),
+            row("steps-80", seed, copies=0.2, coverage=0.52, train_steps=80),
             row("lirf", seed, copies=0.01, recall=0.3, density=0.8, coverage=0.6, admitted=0.5),
         ]
     return [*found, row("fixed-0.2", 0, study="lambda"), row("fixed-0.8", 0, study="lambda")]
@@ -187,7 +187,7 @@ def test_verdicts():
         ("distance of density from 1 relative to plain ≤ 1", "digits"): (True, "0.4"),
         ("distance of density from 1 relative to plain ≤ 1", "faces"): (None, ""),
         ("better than oracle in copies and coverage together", "digits"): (
-            True, "0.01 to 0.15, 0.6 to 0.5"
+            True, "0.01 to 0.15, 0.6 to 0.535"
         ),
         ("better than oracle in copies and coverage together", "faces"): (None, ""),
     }  # fmt: skip
@@ -204,7 +204,9 @@ def test_a_contest_is_won_in_all_or_not_at_all(copies: float, coverage: float):
         if v.text.startswith("better") and v.dataset == "digits"
     )
     mean = statistics.fmean([0.1, 0.2])
-    assert met == (statistics.fmean([copies] * 2) < mean and coverage > 0.5)
+    assert met == (
+        statistics.fmean([copies] * 2) < mean and coverage > statistics.fmean([0.55, 0.52])
+    )
 
 
 def test_the_headline_shows_plain_first_and_its_lengths_only_through_the_oracle():
