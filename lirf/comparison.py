@@ -30,6 +30,9 @@ PROTOCOL = (
 """What must be equal for two rows of a data set to be comparable; an ablation may change the
 autoencoder, which is named."""
 
+SOLVER = ("solver", "solver_steps", "atol", "rtol", "mixup_neighbours")
+"""What must be equal too where samples come from the same kind of generator."""
+
 
 @dataclass(frozen=True)
 class Summary:

@@ -43,7 +43,6 @@ SHARED = "encode"
 """What runs have most in common: all up to this stage is computed by one run, the others wait."""
 
 DIGITS = 16  # of a fingerprint
-WEIGHT = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -402,7 +401,8 @@ async def _work(options: argparse.Namespace) -> int:
         source = Path(temporary)
         export(root, source)
         base = params.read(source / "params.yaml")
-        runs = [run for run in plans.unroll(plan, base, str(options.plan)) if _asked(options, run)]
+        known = list(plans.unroll(plan, base, str(options.plan)))
+        runs = [run for run in known if not options.study or run.study in options.study]
         missing = {name for name, folder in folders.items() if not folder.is_dir()}
         for name in sorted(missing & {run.dataset for run in runs}):
             left = sum(run.dataset == name for run in runs)
@@ -418,11 +418,17 @@ async def _work(options: argparse.Namespace) -> int:
             _list(table, jobs)
             return 0
         with lock.hold(scratch, "comparison") as held:
+            if not options.study:
+                _sweep(scratch / "runs", jobs)
             return await _run(options, table, jobs, source, held.descriptor)
 
 
-def _asked(options: argparse.Namespace, run: Run) -> bool:
-    return not options.study or run.study in options.study
+def _sweep(folder: Path, jobs: Iterable[Job]) -> None:
+    """Delete what attempts at other code, params or rows have left."""
+    names = {job.name for job in jobs}
+    for left in folder.iterdir() if folder.is_dir() else ():
+        if left.name not in names:
+            shutil.rmtree(left)
 
 
 async def _run(

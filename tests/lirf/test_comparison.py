@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 import statistics
 from typing import Any
 
@@ -235,12 +236,24 @@ def test_ablations_open_with_the_reference():
     assert "Methods" not in text
 
 
-@pytest.mark.parametrize("key", comparison.PROTOCOL)
+@pytest.mark.parametrize("key", [*comparison.PROTOCOL, *comparison.SOLVER])
 def test_rows_of_different_protocols_are_refused(key: str):
     comparison.require_one_protocol(rows(), "runs.tsv")
     other = [*rows(), row("lirf", 2, **{key: "else"})]
     with pytest.raises(ValueError, match=rf"^runs\.tsv: methods/digits/lirf/2: {key} is else"):
         comparison.require_one_protocol(other, "runs.tsv")
+
+
+def test_samples_without_a_network_have_no_solver():
+    own = {"generator": "memory", "solver": None, "solver_steps": None, "train_steps": None}
+    # It sorts before the others: the line below the table must not be of it.
+    found = [r | own if r["method"] == "lirf" else r for r in rows()]
+    found.sort(key=lambda r: r["method"])
+    comparison.require_one_protocol(found, "runs.tsv")
+    text = comparison.headline(PLAN, found)
+    assert "heun, 20 steps" in text
+    (line,) = re.findall(r"^\| LIRF \|.*$", text.partition("Mean")[0], re.MULTILINE)
+    assert line.endswith("| – |")  # it took no steps
 
 
 def test_an_ablation_may_change_the_autoencoder_and_says_so():

@@ -39,6 +39,7 @@ evaluated = {
     "n_train": 100, "n_reference": 20, "reference": "heldout", "flip": False, "features": "pixels",
     "feature_hash": None, "neighbours": 5, "resolution": 8, "resize": "lanczos", "solver": "heun",
     "solver_steps": 20, "atol": None, "rtol": None, "seed": 1, "autoencoder": "ab",
+    "generator": "network",
 }
 prepared = {"train": 100, "mirrored": 10}
 admitted = {"candidates": 200, "admitted": 50, "bank_after": 160}
