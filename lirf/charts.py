@@ -55,10 +55,12 @@ def lines(
 
     parts = _frame(axis)
     for x, text in ticks:
-        parts.append(_text(across(x), HEIGHT - 6, text, "middle"))
+        outside = across(x) + 3 * len(text) > WIDTH
+        place = WIDTH if outside else across(x)
+        parts.append(_text(place, HEIGHT - 6, text, "end" if outside else "middle"))
     if level is not None:
         y = _round(axis.place(level))
-        parts.append(f'<path class="baseline dashed" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<path class="baseline" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
     for line in series:
         places = [
             None if y is None else (_round(across(x)), _round(axis.place(y)))
@@ -109,6 +111,12 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float | 
     ]
 
 
+def round_step(least: float) -> float:
+    """Return the least of 1, 2, 2.5, 5 times a power of ten that is not below `least`, positive."""
+    unit = 10.0 ** math.floor(math.log10(least))
+    return next(unit * m for m in (1, 2, 2.5, 5, 10) if unit * m >= least * (1 - 1e-9))
+
+
 @dataclass(frozen=True)
 class _Axis:
     """A y axis that starts at or below zero and ends at a round number."""
@@ -120,9 +128,7 @@ class _Axis:
     @classmethod
     def over(cls, values: Sequence[float]) -> _Axis:
         low, high = min([0.0, *values]), max([0.0, *values])
-        raw = ((high - low) or 1.0) / TICKS
-        unit = 10.0 ** math.floor(math.log10(raw))
-        step = next(unit * m for m in (1, 2, 2.5, 5, 10) if unit * m >= raw * (1 - 1e-9))
+        step = round_step(((high - low) or 1.0) / TICKS)
         return cls(step * math.floor(low / step), step * (math.ceil(high / step) or 1), step)
 
     def place(self, value: float) -> float:

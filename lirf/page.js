@@ -103,7 +103,8 @@
         make("figcaption", "", make("b", "", percent(share)), make("span", "file", real.name))));
     });
     const number = images.length;
-    const roots = latent.parents.map(([parent, weight]) => branch(parent, weight, count(place, 90) < 90));
+    const open = count(place, 90) < 90 && matchMedia("(min-width: 30rem)").matches;
+    const roots = latent.parents.map(([parent, weight]) => branch(parent, weight, open));
     const words = make("p", "", `It descends from ${number} real image${number === 1 ? "" : "s"}:`);
     words.setAttribute("role", "status");
     const tree = make("div", "descent", make("ul", "tree", ...roots));

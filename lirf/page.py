@@ -82,6 +82,7 @@ class Measured:
 class Content:
     """All that the page shows."""
 
+    subject: str  # what the images are
     verdict: Verdict
     protocol: Document  # of the final model
     measured: Measured
@@ -98,7 +99,7 @@ class Card:
     """A number or a curve: what it is, what it says, what it means and how it was measured."""
 
     title: str
-    better: str
+    better: str  # which way is better, or its unit
     judged: str
     value: str
     baseline: str
@@ -124,7 +125,7 @@ def render(content: Content) -> str:
         cell=report.cell,
         cards=_cards(content, loop),
         admissions=[measured.rows[name] for name in loop if "admitted" in measured.rows[name]],
-        loss=_loss(measured, loop),
+        growth=_growth(measured, loop),
         collapse=_collapse(measured, loop, content.protocol),
         copy_ratio=COPY_RATIO,
         protocol_line=report.protocol_line(content.protocol).replace("**", ""),
@@ -156,7 +157,7 @@ def _cards(content: Content, loop: Sequence[str]) -> list[Card]:
     return [
         Card(
             title=column.title,
-            better=column.better,
+            better=column.better and f"{column.better} is better",
             judged=content.verdict.judged.get(column.key, ""),
             value=report.cell(rows["final"][column.key], column.form),
             baseline=report.cell(rows["baseline"][column.key], column.form),
@@ -209,52 +210,88 @@ def _thinned_ticks(loop: Sequence[str]) -> list[tuple[float, str]]:
     ]
 
 
-def _loss(measured: Measured, loop: Sequence[str]) -> Markup:
-    """Draw the loss of all models over the steps."""
-    curves = {name: charts.thinned(points) for name, points in measured.losses.items()}
-    whole = [point for name in loop for point in curves[name]]
-    last = max([1.0, *(points[-1][0] for points in curves.values() if points)])
-    words = "Training loss over the optimiser steps, of the loop and of the baseline"
-    ticks = [(0.0, "0"), (last / 2, f"{last / 2:.0f}"), (last, f"{last:.0f} steps")]
-    return _safe(
-        charts.lines([Line("baseline", curves["baseline"]), Line("loop", whole)], words, ticks)
-    )
+def _growth(measured: Measured, loop: Sequence[str]) -> list[Card]:
+    """Return the cards of what the rounds did to the bank, and of the training loss."""
+    final = measured.diagnoses["final"]
+    reference = {"heldout": "held-out", "train": "training"}[final["reference_latents"]]
+    bank = f"the model's bank and {final['n_reference_latents']} {reference} latents"
+    return [
+        _directed(
+            measured, loop, "bank to reference", ("bank_to_reference", "bank_to_reference_mean"),
+            "in spacings of the real latents",
+            "Does the bank stray? The farthest of its latents from the nearest one of the"
+            " reference; grey: the mean.", bank,
+        ),
+        _directed(
+            measured, loop, "reference to bank", ("reference_to_bank", "reference_to_bank_mean"),
+            "in spacings of the real latents",
+            "Does the bank cover? The farthest latent of the reference from the nearest one of"
+            " the bank; grey: the mean.", bank,
+        ),
+        _loss_card(measured, loop),
+    ]  # fmt: skip
 
 
 def _collapse(measured: Measured, loop: Sequence[str], protocol: Document) -> list[Card]:
-    """Return the cards of the diagnoses."""
-    found = measured.diagnoses
-    base, final = found["baseline"], found["final"]
+    """Return the cards of the diagnoses of the models."""
+    final = measured.diagnoses["final"]
     paths = f"{final['n_paths']} paths of {final['path_steps']} steps, seed {final['path_seed']}"
-    reference = {"heldout": "held-out", "train": "training"}[final["reference_latents"]]
-    bank = f"the model's bank and {final['n_reference_latents']} {reference} latents"
-
-    def card(title: str, key: str, second: str, unit: str, meaning: str, how: str) -> Card:
-        rows = [[found[name][name_of] for name in loop] for name_of in (key, second)]
-        return Card(
-            title, unit, "", f"{final[key]:.3f}", f"{base[key]:.3f}",
-            _over_rounds(title, rows, base[key], loop), meaning, how,
-        )  # fmt: skip
-
     return [
-        card(
-            "collapse", "collapse_real", "collapse_bank", "0 new, 1 copies",
+        _directed(
+            measured, loop, "collapse", ("collapse_real", "collapse_bank"),
+            "0 is as new as a left-out image, 1 is all copies",
             "How much nearer samples are to one real latent than a left-out image would be; grey:"
             " to a latent of the model's own bank. Needs no held-out images.", paths,
         ),
         _distance_card(measured, loop, paths),
         _density_card(measured, paths, protocol),
-        card(
-            "bank to reference", "bank_to_reference", "bank_to_reference_mean", "in spacings",
-            "Does the bank stray? The farthest of its latents from the nearest one of the"
-            " reference; grey: the mean.", bank,
-        ),
-        card(
-            "reference to bank", "reference_to_bank", "reference_to_bank_mean", "in spacings",
-            "Does the bank cover? The farthest latent of the reference from the nearest one of"
-            " the bank; grey: the mean.", bank,
-        ),
     ]  # fmt: skip
+
+
+def _directed(
+    measured: Measured,
+    loop: Sequence[str],
+    title: str,
+    keys: tuple[str, str],
+    unit: str,
+    meaning: str,
+    how: str,
+) -> Card:
+    """Return the card of a diagnosis over the rounds; the second of its `keys` is fainter."""
+    found = measured.diagnoses
+    values = [[found[name][key] for name in loop] for key in keys]
+    level = found["baseline"][keys[0]]
+    return Card(
+        title, unit, "", f"{values[0][-1]:.3f}", f"{level:.3f}",
+        _over_rounds(title, values, level, loop), meaning, how,
+    )  # fmt: skip
+
+
+def _loss_card(measured: Measured, loop: Sequence[str]) -> Card:
+    """Return the card of the loss of all models over the steps."""
+    curves = {name: charts.thinned(points) for name, points in measured.losses.items()}
+    whole = [point for name in loop for point in curves[name]]
+    last = max([1.0, *(points[-1][0] for points in curves.values() if points)])
+    step = charts.round_step(last / 4)
+    ticks = [(i * step, f"{i * step:g}") for i in range(int(last // step) + 1)]
+    ends = {"loop": whole, "baseline": curves["baseline"]}
+    mine, theirs = (
+        report.cell(points[-1][1] if points else None, ".3f") for points in ends.values()
+    )
+    return Card(
+        "training loss", "over the optimiser steps; each point is a mean of neighbouring steps", "",
+        mine, theirs,
+        _safe(
+            charts.lines(
+                [Line("baseline", curves["baseline"]), Line("loop", whole)],
+                f"Training loss over the steps: in the end {mine}, baseline {theirs}",
+                [*ticks, (last, "")],
+            )
+        ),
+        "The flow-matching loss on each model's own bank. A denser bank is harder to learn by"
+        " heart; a lower loss is not a better model.",
+        f"{measured.rows['final']['train_steps'] or 0} steps in all; the end of the curves",
+    )  # fmt: skip
 
 
 def _distance_card(measured: Measured, loop: Sequence[str], paths: str) -> Card:
@@ -271,7 +308,7 @@ def _distance_card(measured: Measured, loop: Sequence[str], paths: str) -> Card:
     )
     ticks = [(0.0, "noise"), (0.5, "t = 0.5"), (1.0, "data")]
     return Card(
-        title, "0 learned by heart", "",
+        title, "0 is learned by heart; its mean over t", "",
         f"{final['distance_to_memorising']:.3f}", f"{base['distance_to_memorising']:.3f}",
         _safe(charts.lines(series, words, ticks, least_top=1.0)),
         "How far the learned field is from the exact one that ends every path on a training"
@@ -295,11 +332,10 @@ def _density_card(measured: Measured, paths: str, protocol: Document) -> Card:
         for mine, theirs in shares
     )
     return Card(
-        "copies by density", "share of the samples there", "",
+        "copies by density", "share of the samples that end there; of all", "",
         f"{final['copied_latents']:.3f}", f"{base['copied_latents']:.3f}",
         _safe(charts.bars(groups, words, least_top=0.1)),
-        "Where copies fall: near training latents that have close neighbours, or near lonely ones."
-        " The number is the share of all.",
+        "Where copies fall: near training latents that have close neighbours, or near lonely ones.",
         f"{paths}; nearest of {protocol['n_train']} training images in the latent space",
     )  # fmt: skip
 

@@ -74,6 +74,7 @@ def page(
 
     def write(side: int) -> str:
         content = Content(
+            subject=f"{found.documents['final']['n_train']} images of {params.prepare.images}",
             verdict=judged,
             protocol=found.documents["final"],
             measured=measured,
