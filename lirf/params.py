@@ -209,6 +209,13 @@ class Diagnose(Section):
     bins: Count
 
 
+class Page(Section):
+    """What the report page calls new, and what it calls different from the baseline."""
+
+    copies: Annotated[float, Field(ge=0, lt=0.5)]
+    margin: NonNegative
+
+
 class PointAugmentation(Section):
     """Share of augmented rows in a batch; standard deviations of what is done to them."""
 
@@ -287,6 +294,7 @@ class Params(Section):
     admit: Admit
     evaluate: Evaluate
     diagnose: Diagnose
+    page: Page
     rounds: Annotated[dict[Name, Round], Field(min_length=1)]
     models: dict[Name, Model]
     spiral: Spiral

@@ -6,6 +6,8 @@ factors without interpolation, so that every pixel that a model produced can be 
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 TILE = 48
 """Least side of an enlarged image, in px."""
+LOSSLESS = 32
+"""Largest side of an image that goes into a page pixel by pixel, in px."""
 GAP = 3
 """Space between tiles, in px."""
 MARGIN = 12
@@ -142,6 +146,20 @@ def save(image: Image.Image, path: Path) -> None:
     """Write a PNG whose bytes depend on the pixels alone."""
     plain = Image.frombytes(image.mode, image.size, image.tobytes())  # leaves metadata behind
     plain.save(path, format="PNG", compress_level=9)
+
+
+def data_uri(image_CHW: np.ndarray, most: int) -> str:
+    """Return an image as a data URI that a page can hold, its sides at most `most` px.
+
+    PNG up to LOSSLESS px, so that every pixel can be seen, WebP beyond.
+    """
+    image = Image.fromarray(enlarge(image_CHW[None], scale=1)[0])
+    if len(image_CHW) == 1:
+        image = image.convert("L")
+    image.thumbnail((most, most), Image.Resampling.LANCZOS)
+    kind, buffer = "png" if max(image.size) <= LOSSLESS else "webp", io.BytesIO()
+    image.save(buffer, kind, **({"optimize": True} if kind == "png" else {"quality": 88}))
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def enlarge(images_NCHW: np.ndarray, scale: int | None = None) -> np.ndarray:

@@ -25,12 +25,13 @@ Result = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """A number of the table: its key, its title, how it is written and which way is better."""
+    """A number of the table: its key, title, form, which way is better, what it means."""
 
     key: str
     title: str
     form: str
-    better: str = ""
+    better: str
+    meaning: str
 
     @property
     def head(self) -> str:
@@ -40,14 +41,55 @@ class Column:
 
 
 COLUMNS = (
-    Column("copies", "copies", ".3f", "lower"),
-    Column("precision", "precision", ".3f", "higher"),
-    Column("recall", "recall", ".3f", "higher"),
-    Column("density", "density", ".3f", "nearer to 1"),
-    Column("coverage", "coverage", ".3f", "higher"),
-    Column("frechet", "Frechet", ".3f", "lower"),
-    Column("vendi", "Vendi", ".2f", "higher"),
-    Column("bank_rows", "bank rows", ".0f"),
+    Column(
+        "copies",
+        "copies",
+        ".3f",
+        "lower",
+        "Share of samples that are far nearer to one training image than to any other. A model"
+        " that learned the images by heart nears 1.",
+    ),
+    Column(
+        "precision",
+        "precision",
+        ".3f",
+        "higher",
+        "Share of samples that fall among the reference images: do they look real? Copying keeps"
+        " it high.",
+    ),
+    Column(
+        "recall",
+        "recall",
+        ".3f",
+        "higher",
+        "Share of the reference images that fall among the samples: is there all there is? Wide,"
+        " blurred samples inflate it.",
+    ),
+    Column(
+        "density",
+        "density",
+        ".3f",
+        "nearer to 1",
+        "How closely samples lie among the reference images. 1 is like real images; well above 1,"
+        " samples crowd where images are dense.",
+    ),
+    Column(
+        "coverage",
+        "coverage",
+        ".3f",
+        "higher",
+        "Share of the reference images that have a sample near them. Like recall, not inflated by"
+        " outliers.",
+    ),
+    Column(
+        "frechet",
+        "Frechet",
+        ".3f",
+        "lower",
+        "Distance between the Gaussians of samples and reference images. Not FID: other features.",
+    ),
+    Column("vendi", "Vendi", ".2f", "higher", "Effective number of different samples."),
+    Column("bank_rows", "bank rows", ".0f", "", "Latents that the model was trained on."),
 )
 
 
@@ -111,7 +153,7 @@ def table(results: Sequence[Result], protocol: str) -> str:
     titles = ["", *(column.head for column in COLUMNS)]
     lines = ["| " + " | ".join(titles) + " |", "|---" + "|---:" * len(COLUMNS) + "|"]
     for result in results:
-        cells = [str(result["round"]), *(_cell(result.get(c.key), c.form) for c in COLUMNS)]
+        cells = [str(result["round"]), *(cell(result.get(c.key), c.form) for c in COLUMNS)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + f"\n\n{protocol}\n"
 
@@ -257,7 +299,8 @@ def _source(result: Result) -> str:
     return f"{result['solver']}, {steps} steps" if steps else f"{result['solver']}, adaptive"
 
 
-def _cell(value: float | None, form: str) -> str:
+def cell(value: float | None, form: str) -> str:
+    """Write a number, or a dash where there is none."""
     return "–" if value is None else format(value, form)
 
 

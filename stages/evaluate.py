@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from PIL.Image import Image
 
@@ -29,6 +30,17 @@ from stages.progress import track
 COLUMNS, ROWS = 8, 8  # of the grid of samples
 PANEL = 12  # samples shown beside their nearest training images
 DIGITS = 6  # of a metric: more would only make differences of rounding visible
+SAMPLES_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("seed", pa.int64()),
+        ("copied", pa.bool_()),
+        ("ratio", pa.float64()),  # distance to the nearest over distance to the second
+        ("nearest", pa.list_(pa.string())),  # ids of training images, nearest first
+        ("mirrored", pa.list_(pa.bool_())),  # whether the mirror image is what is near
+        ("distance", pa.list_(pa.float64())),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,7 @@ class Real:
     """The real images, uint8 NCHW: those trained on, and those to compare with."""
 
     train: np.ndarray  # without mirror images
+    ids: np.ndarray  # of the images trained on
     reference: np.ndarray
     split: str  # of the reference: heldout | train
 
@@ -48,10 +61,14 @@ def evaluate(
     bank: Path,
     weights: Path,
     metrics: Out,
+    samples: Out,
     grid: Out,
     nearest: Out,
 ) -> None:
     """Sample model `run`, measure the samples and show them beside their nearest images.
+
+    `samples` keeps the first ones, not chosen, as uint8 images with the training images that each
+    is nearest to; `grid` and `nearest` are pictures of them.
 
     A copy is one of a training image or of what the autoencoder makes of it, mirrored or not: a
     blurred image of the training set is not a new one.
@@ -94,6 +111,7 @@ def evaluate(
         "train_steps": checkpoint.read_document(weights)["step"] if _trained(params) else None,
     }
     files.write_json(metrics, document)
+    _write_samples(samples, params, fake_MCHW, real, copies)
     title = run if _trained(params) else f"{params.evaluate.generator} in place of {run}"
     pictures.save(_samples(title, fake_MCHW, copies), grid)
     pictures.save(_panel(title, fake_MCHW, real, copies), nearest)
@@ -128,15 +146,15 @@ def _real(part: Part, neighbours: int) -> Real:
     split = np.array(part.rows["split"].to_pylist())
     mirrored = np.array(part.rows["flip"].to_pylist(), bool)
     train, heldout = split == "train", split == "heldout"
-    original = part.array[train & ~mirrored]
+    original, ids = part.array[train & ~mirrored], part.rows["id"].to_numpy()[train & ~mirrored]
     if heldout.sum() > neighbours:
-        return Real(original, part.array[heldout], "heldout")
+        return Real(original, ids, part.array[heldout], "heldout")
     print(  # noqa: T201
         f"warning: {heldout.sum()} held-out images, evaluate.neighbours = {neighbours} needs more:"
         " comparing with the training images, which rewards copies",
         file=sys.stderr,
     )
-    return Real(original, part.array[train], "train")
+    return Real(original, ids, part.array[train], "train")
 
 
 def _protocol(
@@ -167,6 +185,29 @@ def _protocol(
     }
 
 
+def _write_samples(
+    folder: Path, params: Params, fake_MCHW: np.ndarray, real: Real, copies: Copies
+) -> None:
+    """Write the first samples, and a row for each: its seed and its nearest training images."""
+    shown = slice(0, COLUMNS * ROWS)
+    images_SCHW = fake_MCHW[shown]
+    columns = {
+        "id": [f"sample-{place:05d}" for place in range(len(images_SCHW))],
+        "seed": sampler.seeds(params.evaluate.seed, "evaluate", len(images_SCHW)),
+        "copied": copies.copied[shown],
+        "ratio": copies.ratio[shown].round(DIGITS),
+        "nearest": real.ids[copies.nearest[shown]].tolist(),
+        "mirrored": _mirrored(copies.version[shown]).tolist(),
+        "distance": copies.distance[shown].round(DIGITS).tolist(),
+    }
+    store.write_part(folder, images_SCHW, pa.table(columns, schema=SAMPLES_SCHEMA), {})
+
+
+def _mirrored(version_MK: np.ndarray) -> np.ndarray:
+    """Return which versions are mirror images: as they are or mirrored, then both decoded."""
+    return version_MK % 2 == 1
+
+
 def _samples(title: str, fake_MCHW: np.ndarray, copies: Copies) -> Image:
     """Return the grid of the first samples."""
     shown = fake_MCHW[: COLUMNS * ROWS]
@@ -180,12 +221,10 @@ def _samples(title: str, fake_MCHW: np.ndarray, copies: Copies) -> Image:
 
 def _panel(title: str, fake_MCHW: np.ndarray, real: Real, copies: Copies) -> Image:
     """Return the first samples, each beside its nearest training images."""
-    versions = [real.train, feature_spaces.mirror(real.train)]
-    mirrored_RK = copies.version[:PANEL] % len(versions) == 1  # of the image or of its decoding
     nearest_RKCHW = np.where(
-        mirrored_RK[..., None, None, None],
-        versions[1][copies.nearest[:PANEL]],
-        versions[0][copies.nearest[:PANEL]],
+        _mirrored(copies.version[:PANEL])[..., None, None, None],
+        feature_spaces.mirror(real.train)[copies.nearest[:PANEL]],
+        real.train[copies.nearest[:PANEL]],
     )
     copied = copies.copied[:PANEL].tolist()
     notes = [

@@ -28,6 +28,7 @@ OWNERS = {  # the only file of lirf that may import a library
     "diffusers": "lirf.autoencoder",
     "timm": "lirf.features",
     "torchdiffeq": "lirf.sampler",
+    "jinja2": "lirf.page",
 }
 
 HEAVY = ["torch", "faiss", "scipy", "diffusers", "timm", "torchvision", "sklearn", "matplotlib"]

@@ -1,5 +1,8 @@
 """Pictures: every pixel where it belongs, the same bytes every time."""
 
+import base64
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -151,3 +154,23 @@ def test_what_cannot_be_shown_is_refused(images, message):
 def test_a_grid_needs_columns():
     with pytest.raises(ValueError, match="columns = 0"):
         pictures.grid(noise(2, 1, 8, 8), 0)
+
+
+@pytest.mark.parametrize(
+    ("side", "channels", "kind"), [(8, 1, "png"), (32, 3, "png"), (48, 3, "webp")]
+)
+def test_a_data_uri_holds_the_picture(side, channels, kind):
+    image = np.random.default_rng(0).integers(0, 256, (channels, side, side), np.uint8)
+    head, _, text = pictures.data_uri(image, 48).partition(",")
+    assert head == f"data:image/{kind};base64"
+    with Image.open(io.BytesIO(base64.b64decode(text))) as found:
+        assert found.size == (side, side)
+        if kind == "png":
+            pixels = np.asarray(found).reshape(side, side, channels).transpose(2, 0, 1)
+            np.testing.assert_array_equal(pixels, image)
+
+
+def test_a_data_uri_is_no_larger_than_asked():
+    _, _, text = pictures.data_uri(np.zeros((3, 128, 64), np.uint8), 40).partition(",")
+    with Image.open(io.BytesIO(base64.b64decode(text))) as found:
+        assert found.size == (20, 40)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from lirf import autoencoder as autoencoding
-from lirf import features, metrics, mixup, pictures, seeds, store
+from lirf import features, files, metrics, mixup, pictures, seeds, store
 from lirf import params as settings
 from lirf.params import Params
 from stages.command import Out
@@ -78,7 +78,9 @@ def make_inputs(folder: Path, heldout: int = HELDOUT, **mirrored: bool) -> dict[
 
 def run(params: Params, inputs: dict[str, Path], folder: Path, name: str = "r01"):
     folder.mkdir()
-    out = {key: Out(folder / f".{key}.partial") for key in ("metrics", "grid", "nearest")}
+    out = {
+        key: Out(folder / f".{key}.partial") for key in ("metrics", "samples", "grid", "nearest")
+    }
     evaluate(params, run=name, **inputs, **out)
     return json.loads(out["metrics"].read_text()), out
 
@@ -121,7 +123,32 @@ def test_a_frechet_distance_to_few_images_is_refused(made):
 def test_the_same_inputs_give_the_same_bytes(made, inputs, tmp_path):
     _, again = run(tiny(), inputs, tmp_path / "out")
     for key, path in made[1].items():
-        assert path.read_bytes() == again[key].read_bytes(), key
+        if key == "samples":
+            assert files.checksums(path) == files.checksums(again[key])
+        else:
+            assert path.read_bytes() == again[key].read_bytes(), key
+
+
+def test_the_first_samples_are_kept_with_what_they_are_nearest_to(made, inputs):
+    part, known = store.read_part(made[1]["samples"]), store.read_part(inputs["images"])
+    rows, ids = part.rows.to_pylist(), known.rows["id"].to_pylist()
+    assert part.array.shape == (64, 1, SIDE, SIDE)
+    assert [row["seed"] for row in rows] == seeds.seeds(1, "evaluate", 64)
+    decoder = autoencoding.load(inputs["autoencoder"], torch.device("cpu"))
+    space = store.read_bank(inputs["bank"]).space
+    for sample, row in zip(part.array, rows, strict=True):
+        assert row["distance"] == sorted(row["distance"])
+        assert row["ratio"] == pytest.approx(row["distance"][0] / row["distance"][1], abs=1e-5)
+        assert row["copied"] == (row["ratio"] < metrics.COPY_RATIO)
+        image = known.array[ids.index(row["nearest"][0])][None]
+        image = features.mirror(image) if row["mirrored"][0] else image
+        raw = autoencoding.encode(decoder, image, 1, torch.device("cpu"))
+        back = autoencoding.decode(decoder, space.scale(raw), space, 1, torch.device("cpu"))
+        versions = np.concatenate([image, back]) / 255
+        apart = np.sqrt(((sample / 255 - versions) ** 2).sum(axis=(1, 2, 3))).min()
+        assert row["distance"][0] == pytest.approx(
+            apart, abs=0.02
+        )  # batches decode alike, but for rounding
 
 
 def test_models_are_compared_on_the_same_noise(made, inputs, tmp_path):

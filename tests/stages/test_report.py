@@ -16,48 +16,6 @@ ROOT = Path(__file__).parents[2]
 PARAMS = settings.load(ROOT / "params.yaml")
 LOOP = [*PARAMS.rounds, "final"]
 MODELS = [*LOOP, "baseline"]
-PROTOCOL = {
-    "n_fake": 1000, "n_reference": 1697, "n_train": 100, "reference": "heldout", "flip": False,
-    "features": "pixels", "feature_hash": None, "resolution": 8, "resize": "lanczos",
-    "neighbours": 5, "solver": "heun", "solver_steps": 20, "atol": None, "rtol": None, "seed": 1,
-    "autoencoder": "ab" * 32, "generator": "network", "mixup_neighbours": None,
-}  # fmt: skip
-
-
-def write(path: Path, document: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document))
-
-
-def make_inputs(folder: Path) -> tuple[Path, Path]:
-    """Make a metrics folder and a plots folder as the other stages leave them."""
-    metrics, plots = folder / "metrics", folder / "plots"
-    write(metrics / "prepare.json", {"train": 100, "mirrored": 90, "heldout": 1697})
-    for i, run in enumerate(MODELS):
-        measured = {
-            "copies": 0.1 * i, "precision": 0.9, "recall": 0.1, "density": 1.1, "coverage": 0.6,
-            "frechet": 1.5, "frechet_reason": None, "vendi": 17.0, "train_steps": 1000,
-        }  # fmt: skip
-        write(metrics / f"{run}.json", {**measured, **PROTOCOL})
-        (plots / run).mkdir(parents=True)
-        first = 1 if run == "baseline" else 1 + 40 * i
-        loss = "".join(f"{step}\t{1 / step}\n" for step in range(first, first + 40))
-        (plots / run / "loss.tsv").write_text(f"step\tloss\n{loss}")
-        for name, count in (("grid", 4), ("nearest", 2)):
-            shade = np.full((count, 1, 8, 8), 40 * i, np.uint8)
-            pictures.save(pictures.grid(shade, 2), plots / run / f"{name}.png")
-        found = {
-            "collapse_real": 0.1 * i, "collapse_bank": -0.05, "bank_to_reference": 1.1,
-            "bank_to_reference_mean": 0.7, "reference_to_bank": 1.8, "reference_to_bank_mean": 1.0,
-        }  # fmt: skip
-        write(metrics / "diagnosis" / f"{run}.json", found)
-    for i, run in enumerate(PARAMS.rounds, start=1):
-        write(
-            metrics / "admission" / f"{run}.json",
-            {"candidates": 1900, "admitted": 100 * i, "too_far": 30, "too_close": 20,
-             "bank_after": [290, 490, 790][i - 1], "threshold": 4.5},
-        )  # fmt: skip
-    return metrics, plots
 
 
 def make(
@@ -70,16 +28,20 @@ def make(
     return out
 
 
+def write(path: Path, document: dict) -> None:
+    path.write_text(json.dumps(document))
+
+
 @pytest.fixture
-def inputs(tmp_path: Path) -> tuple[Path, Path]:
-    return make_inputs(tmp_path)
+def inputs(make_results, tmp_path: Path) -> tuple[Path, Path]:
+    return make_results(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Out]:
+def made(make_results, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Out]:
     """Return what the report writes from undisturbed inputs."""
     folder = tmp_path_factory.mktemp("made")
-    return make(make_inputs(folder), folder / "out")
+    return make(make_results(folder), folder / "out")
 
 
 def test_rounds_have_a_row_each_and_the_bank_grows_by_what_was_admitted(made):
