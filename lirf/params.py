@@ -209,6 +209,14 @@ class Diagnose(Section):
     bins: Count
 
 
+class Publish(Section):
+    """What a published model is called, under which licence, and how its images are described."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None
+    licence: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    description: Annotated[str, StringConstraints(min_length=1)] | None
+
+
 class Round(Section):
     """One round of densification: the round it follows, and lambda of its correction."""
 
@@ -237,6 +245,7 @@ class Params(Section):
     admit: Admit
     evaluate: Evaluate
     diagnose: Diagnose
+    publish: Publish
     rounds: Annotated[dict[Name, Round], Field(min_length=1)]
     models: dict[Name, Model]
 
