@@ -17,6 +17,7 @@ from lirf import checkpoint, files, mixup, pictures, sampler, store
 from lirf import device as devices
 from lirf import features as feature_spaces
 from lirf import metrics as measures
+from lirf import nearest as nearest_images
 from lirf.features import Features
 from lirf.metrics import Copies
 from lirf.params import Params
@@ -77,11 +78,10 @@ def evaluate(
         if params.evaluate.features == "pixels"
         else feature_spaces.latents(decoder.fingerprint, encode)
     )
-    known_VNCHW = [real.train, feature_spaces.mirror(real.train)]
-    known_VNCHW += [
-        autoencoding.decode(decoder, encode(images_NCHW), space, batch, device)
-        for images_NCHW in known_VNCHW
-    ]
+    known_VNCHW = nearest_images.versions(
+        real.train,
+        lambda images_NCHW: autoencoding.decode(decoder, encode(images_NCHW), space, batch, device),
+    )
     values, copies = measures.compare(
         features.extract(fake_MCHW),
         features.extract(real.reference),
@@ -180,19 +180,11 @@ def _samples(title: str, fake_MCHW: np.ndarray, copies: Copies) -> Image:
 
 def _panel(title: str, fake_MCHW: np.ndarray, real: Real, copies: Copies) -> Image:
     """Return the first samples, each beside its nearest training images."""
-    versions = [real.train, feature_spaces.mirror(real.train)]
-    mirrored_RK = copies.version[:PANEL] % len(versions) == 1  # of the image or of its decoding
-    nearest_RKCHW = np.where(
-        mirrored_RK[..., None, None, None],
-        versions[1][copies.nearest[:PANEL]],
-        versions[0][copies.nearest[:PANEL]],
-    )
-    copied = copies.copied[:PANEL].tolist()
     notes = [
         f"{ratio:.2f}{' copy' if copy else ''}"
-        for ratio, copy in zip(copies.ratio[:PANEL], copied, strict=True)
+        for ratio, copy in zip(copies.ratio[:PANEL], copies.copied[:PANEL], strict=True)
     ]
-    rows = pictures.neighbours(fake_MCHW[:PANEL], nearest_RKCHW, notes, copied)
+    rows = nearest_images.panel(fake_MCHW[:PANEL], real.train, copies, notes)
     return pictures.captioned(
         rows,
         f"{title}: the first {len(notes)} samples, not chosen,",
