@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 KEY = ("study", "dataset", "method", "seed", "target")
 MEASURED = (*METRICS, "frechet_reason", "bank_rows", "admitted", "train_steps", "seconds", "ran")
 LAST = ("threads", "device", "images", "params", "code")
-SHOWN = (*COLUMNS, Column("train_steps", "steps", ".0f"))
+SHOWN = (*COLUMNS, Column("train_steps", "steps", ".0f", "", "optimiser steps in all"))
 SOLVER = ("solver", "solver_steps", "atol", "rtol")  # of samples that a network draws
 PROTOCOL = (
     "n_fake", "n_train", "n_reference", "reference", "flip", "features", "feature_hash",

@@ -209,6 +209,14 @@ class Diagnose(Section):
     bins: Count
 
 
+class Publish(Section):
+    """What a published model is called, under which licence, and how its images are described."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None
+    licence: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    description: Annotated[str, StringConstraints(min_length=1)] | None
+
+
 class Page(Section):
     """What the report page calls new, and what it calls different from the baseline."""
 
@@ -295,6 +303,7 @@ class Params(Section):
     evaluate: Evaluate
     diagnose: Diagnose
     page: Page
+    publish: Publish
     rounds: Annotated[dict[Name, Round], Field(min_length=1)]
     models: dict[Name, Model]
     spiral: Spiral

@@ -142,6 +142,11 @@ def beside(images: Sequence[Image.Image], gap: int = 0) -> Image.Image:
     return canvas
 
 
+def single(image_CHW: np.ndarray) -> Image.Image:
+    """Return one image as it is, grey or RGB."""
+    return Image.fromarray(image_CHW[0] if len(image_CHW) == 1 else image_CHW.transpose(1, 2, 0))
+
+
 def save(image: Image.Image, path: Path) -> None:
     """Write a PNG whose bytes depend on the pixels alone."""
     plain = Image.frombytes(image.mode, image.size, image.tobytes())  # leaves metadata behind

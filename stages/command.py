@@ -43,7 +43,7 @@ def run(stage: Callable[..., None]) -> None:
             _remove(path)
             partial[name].rename(path)
     except (ValueError, OSError) as error:
-        sys.exit(f"error: {_line(error)}")
+        sys.exit(f"error: {one_line(error)}")
     finally:
         for path in partial.values():
             _remove(path)
@@ -56,6 +56,6 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """Return the whole message on one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -18,6 +18,7 @@ from lirf import checkpoint, files, mixup, pictures, sampler, store
 from lirf import device as devices
 from lirf import features as feature_spaces
 from lirf import metrics as measures
+from lirf import nearest as nearest_images
 from lirf.features import Features
 from lirf.metrics import Copies
 from lirf.params import Params
@@ -94,11 +95,10 @@ def evaluate(
         if params.evaluate.features == "pixels"
         else feature_spaces.latents(decoder.fingerprint, encode)
     )
-    known_VNCHW = [real.train, feature_spaces.mirror(real.train)]
-    known_VNCHW += [
-        autoencoding.decode(decoder, encode(images_NCHW), space, batch, device)
-        for images_NCHW in known_VNCHW
-    ]
+    known_VNCHW = nearest_images.versions(
+        real.train,
+        lambda images_NCHW: autoencoding.decode(decoder, encode(images_NCHW), space, batch, device),
+    )
     values, copies = measures.compare(
         features.extract(fake_MCHW),
         features.extract(real.reference),
@@ -197,15 +197,10 @@ def _write_samples(
         "copied": copies.copied[shown],
         "ratio": copies.ratio[shown].round(DIGITS),
         "nearest": real.ids[copies.nearest[shown]].tolist(),
-        "mirrored": _mirrored(copies.version[shown]).tolist(),
+        "mirrored": nearest_images.mirrored(copies.version[shown]).tolist(),
         "distance": copies.distance[shown].round(DIGITS).tolist(),
     }
     store.write_part(folder, images_SCHW, pa.table(columns, schema=SAMPLES_SCHEMA), {})
-
-
-def _mirrored(version_MK: np.ndarray) -> np.ndarray:
-    """Return which versions are mirror images: as they are or mirrored, then both decoded."""
-    return version_MK % 2 == 1
 
 
 def _samples(title: str, fake_MCHW: np.ndarray, copies: Copies) -> Image:
@@ -221,17 +216,11 @@ def _samples(title: str, fake_MCHW: np.ndarray, copies: Copies) -> Image:
 
 def _panel(title: str, fake_MCHW: np.ndarray, real: Real, copies: Copies) -> Image:
     """Return the first samples, each beside its nearest training images."""
-    nearest_RKCHW = np.where(
-        _mirrored(copies.version[:PANEL])[..., None, None, None],
-        feature_spaces.mirror(real.train)[copies.nearest[:PANEL]],
-        real.train[copies.nearest[:PANEL]],
-    )
-    copied = copies.copied[:PANEL].tolist()
     notes = [
         f"{ratio:.2f}{' copy' if copy else ''}"
-        for ratio, copy in zip(copies.ratio[:PANEL], copied, strict=True)
+        for ratio, copy in zip(copies.ratio[:PANEL], copies.copied[:PANEL], strict=True)
     ]
-    rows = pictures.neighbours(fake_MCHW[:PANEL], nearest_RKCHW, notes, copied)
+    rows = nearest_images.panel(fake_MCHW[:PANEL], real.train, copies, notes)
     return pictures.captioned(
         rows,
         f"{title}: the first {len(notes)} samples, not chosen,",

@@ -60,7 +60,8 @@ def measured() -> Measured:
 def descent() -> Descent:
     rows: list[dict[str, Any]] = [
         {"id": f"train-{i}", "round": "r00", "kind": "real",
-         "source": HOSTILE if i == 0 else f"{i}.png", "flip": i == 3, "parents": None, "weights": None}
+         "source": HOSTILE if i == 0 else f"{i}.png", "flip": i == 3,
+         "parents": None, "weights": None}
         for i in range(4)
     ]  # fmt: skip
     facts = {"kind": "refined", "source": None, "flip": None, "lambda": 0.8, "displacement": 1.5,
@@ -279,7 +280,8 @@ def opened(browser, text: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return the browser with the page open from a file."""
     path = tmp_path_factory.mktemp("page") / "index.html"
     path.write_text(text)
-    browser.get_log("browser"), browser.get_log("performance")
+    for log in ("browser", "performance"):  # what another page left there
+        browser.get_log(log)
     browser.get(path.as_uri())
     return browser
 

@@ -1,0 +1,127 @@
+"""Publish the final model: a folder that diffusers loads, with its card and where it came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+from collections import Counter
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from lirf import card, files, publishing, store
+from lirf.params import Params
+from stages import command
+from stages.command import Out
+
+PACKAGES = ("diffusers", "lirf", "numpy", "safetensors", "torch", "torchdiffeq")
+RESULTS = ("prepare", "final", "baseline", "diagnosis/final", "diagnosis/baseline")
+
+
+def publish(
+    params: Params,
+    weights: Path,
+    autoencoder: Path,
+    bank: Path,
+    images: Path,
+    metrics: Path,
+    samples: Path,
+    model: Out,
+) -> None:
+    """Write the model in `weights` and `autoencoder` as a diffusers pipeline.
+
+    `bank` is what it was trained on, `images` what the autoencoder was trained on; of `metrics`
+    the results of the final model and of the baseline go into the card, and the picture `samples`.
+
+    Raises:
+        ValueError: an input is missing, damaged or does not belong to the others.
+    """
+    results = {name: metrics / f"{name}.json" for name in RESULTS}
+    documents = {name: files.read_json(path) for name, path in results.items()}
+    rows = store.read_bank(bank).rows
+    kinds = Counter(zip(rows["kind"].to_pylist(), rows["round"].to_pylist(), strict=True))
+    latents = {
+        "real": sum(count for (kind, _), count in kinds.items() if kind == "real"),
+        "admitted": {name: kinds["refined", name] for name in params.rounds},
+    }
+    publishing.write(model, weights, autoencoder, params.sample)
+    shutil.copyfile(samples, model / card.SAMPLES)
+    (model / "README.md").write_text(card.write(_facts(params, documents, latents)))
+    inputs = [weights, autoencoder, bank, images, samples, *results.values()]
+    publishing.seal(
+        model,
+        {
+            "name": _name(params),
+            "params": _params(params),
+            "inputs": {path.as_posix(): _lock_hash(path) for path in inputs},
+            "environment": _environment(),
+            "latents": latents,
+            "train_steps": documents["final"]["train_steps"],
+        },
+    )
+
+
+def _facts(
+    params: Params, documents: dict[str, dict[str, Any]], latents: dict[str, Any]
+) -> card.Facts:
+    """Return what the card tells."""
+    solver = params.sample.solver
+    total = latents["real"] + sum(latents["admitted"].values())
+    return card.Facts(
+        name=_name(params),
+        licence=params.publish.licence,
+        description=params.publish.description
+        or f"The folder `{Path(params.prepare.images).name}`",
+        resolution=params.prepare.resolution,
+        colour=params.prepare.colour,
+        images=documents["prepare"],
+        admitted=latents["admitted"],
+        result={**documents["final"], "bank_rows": total},
+        baseline={**documents["baseline"], "bank_rows": latents["real"]},
+        diagnosis=documents["diagnosis/final"],
+        baseline_diagnosis=documents["diagnosis/baseline"],
+        solver=solver if solver == "dopri5" else f"{solver}, {params.sample.steps} steps",
+    )
+
+
+def _name(params: Params) -> str:
+    return params.publish.name or f"lirf-{Path(params.prepare.images).name}"
+
+
+def _params(params: Params) -> dict[str, Any]:
+    """Return what the model depends on, without the folders above the images, which are private."""
+    document = params.model_dump(mode="json", by_alias=True, exclude={"device"})
+    document["prepare"]["images"] = Path(params.prepare.images).name
+    return document
+
+
+def _lock_hash(path: Path) -> str:
+    """Return the hash that DVC's `dvc.lock` has for a file or a folder.
+
+    An output cannot depend on `dvc.lock`, which holds its own hash. Those of what the model was
+    made of can be found in that file, and through it all that they were made of.
+    """
+    if path.is_dir():
+        entries = [
+            {"md5": _lock_hash(file), "relpath": file.relative_to(path).as_posix()}
+            for file in path.rglob("*")
+            if file.is_file()
+        ]
+        entries.sort(key=lambda entry: entry["relpath"])
+        listing = json.dumps(entries, sort_keys=True).encode()
+        return hashlib.md5(listing, usedforsecurity=False).hexdigest() + ".dir"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _environment() -> dict[str, str]:
+    """Return what this stage runs on."""
+    installed = {one.metadata["Name"].lower(): one.version for one in metadata.distributions()}
+    versions = {name: installed[name] for name in PACKAGES if name in installed}
+    return {"python": platform.python_version(), "platform": platform.platform(), **versions}
+
+
+if __name__ == "__main__":
+    command.run(publish)
