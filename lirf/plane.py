@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 REACH = 2.45  # half the side of a panel, in gaps between the arms
 LATE = 0.8  # when the arrows are drawn
-ARROWS = 23  # a side
+ARROWS = 19  # a side
 PATHS = 150
 
 
@@ -86,6 +86,6 @@ def _arrows(axes: Axes, at: Ground, velocity: flow.Field) -> None:
     speed_P = np.linalg.norm(v_P2, axis=1)
     unit_P2 = v_P2 / np.maximum(speed_P, 1e-9)[:, None]
     axes.quiver(
-        *xy_P2.T, *unit_P2.T, speed_P, cmap="Blues", clim=(-2, 6), pivot="mid", scale=30,
-        width=0.006, zorder=1,
+        *xy_P2.T, *unit_P2.T, speed_P, cmap="Blues", clim=(-2, 6), pivot="mid", scale=24,
+        width=0.006, headwidth=3.5, headlength=4, zorder=1,
     )  # fmt: skip

@@ -30,14 +30,14 @@ PUBLISHED, LOOP, TRUTH = "loop, published", "loop", "truth"
 TASKS = (PLAIN, AUGMENTED, JITTER, MIXUP, PUBLISHED, LOOP)
 NOISE = "study"  # name of the noise that every method is asked with
 METHODS = (PLAIN, BEST, AUGMENTED, JITTER, MIXUP, PUBLISHED, LOOP, TRUTH)
-COLUMNS = {  # of the table: key and title
-    "to_curve": "to the curve ↓",
-    "covered": "covered ↑",
-    "off": "off the curve ↓",
-    "copies": "copies → truth",
-    "nearest": "nearest → truth",
-    "transport": "transport ↓",
-    "bank_rows": "bank rows",
+COLUMNS = {  # of the table: title and form
+    "to_curve": ("to the curve ↓", ".3f"),
+    "covered": ("covered ↑", ".3f"),
+    "off": ("off the curve ↓", ".3f"),
+    "copies": ("copies → truth", ".3f"),
+    "nearest": ("nearest → truth", ".3f"),
+    "transport": ("transport ↓", ".3f"),
+    "bank_rows": ("bank rows", ".0f"),
 }
 
 
@@ -187,12 +187,12 @@ def paths(at: Ground, velocity: flow.Field, count: int, steps: int = 100) -> np.
 def table(rows: Sequence[Mapping[str, Any]], numbers: Params) -> str:
     """Write mean and standard deviation over the seeds as Markdown, a block for each count."""
     config = numbers.spiral
-    lines = ["| N | method | " + " | ".join(COLUMNS.values()) + " |"]
+    lines = ["| N | method | " + " | ".join(title for title, _ in COLUMNS.values()) + " |"]
     lines.append("|---:|---" + "|---:" * len(COLUMNS) + "|")
     for count in config.counts:
         for method in METHODS:
             runs = [row for row in rows if (row["count"], row["method"]) == (count, method)]
-            cells = [_cell([row[key] for row in runs]) for key in COLUMNS]
+            cells = [_cell([row[key] for row in runs], form) for key, (_, form) in COLUMNS.items()]
             lines.append(f"| {count} | {method} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", _protocol(numbers)]) + "\n"
 
@@ -214,8 +214,9 @@ def _protocol(numbers: Params) -> str:
     )
 
 
-def _cell(values: Sequence[float]) -> str:
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=min(1, len(values) - 1)):.3f}"
+def _cell(values: Sequence[float], form: str) -> str:
+    deviation = np.std(values, ddof=min(1, len(values) - 1))
+    return f"{np.mean(values):{form}} ± {deviation:{form}}"
 
 
 def _run(numbers: Params, task: str, count: int, seed: int) -> list[Outcome]:
