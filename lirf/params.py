@@ -255,6 +255,7 @@ class Spiral(Section):
     batch: Count
     learning_rate: Positive
     network: MLP
+    dimensions: Count
     lambdas: Annotated[
         tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1, strict=False)
     ]

@@ -120,6 +120,7 @@ def settings(numbers: Params, seed: int, *, published: bool = False) -> Params:
             }
         ),
         "sample": numbers.sample.model_copy(update={"seed": seed}),
+        "correct": numbers.correct.model_copy(update={"dimensions": config.dimensions}),
         "rounds": rounds,
         "models": {name: Model(after=before[name], steps=steps[name]) for name in before},
     }

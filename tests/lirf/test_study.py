@@ -37,7 +37,8 @@ def test_the_loop_has_the_steps_of_the_others(steps: int, published: bool):
         "r01": "r00", "r02": "r01", "r03": "r02", "final": "r03",
     }  # fmt: skip
     theirs = LOADED.spiral.published
-    expected = (theirs.correct, theirs.admit) if published else (LOADED.correct, tiny().admit)
+    own = LOADED.correct.model_copy(update={"dimensions": LOADED.spiral.dimensions})
+    expected = (theirs.correct, theirs.admit) if published else (own, tiny().admit)
     assert (numbers.correct, numbers.admit) == expected
     assert numbers.sample.ratio == (theirs.ratio if published else 2.0)
 
