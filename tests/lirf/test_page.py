@@ -60,7 +60,8 @@ def measured() -> Measured:
 def descent() -> Descent:
     rows: list[dict[str, Any]] = [
         {"id": f"train-{i}", "round": "r00", "kind": "real",
-         "source": HOSTILE if i == 0 else f"{i}.png", "flip": i == 3, "parents": None, "weights": None}
+         "source": HOSTILE if i == 0 else f"{i}.png", "flip": i == 3,
+         "parents": None, "weights": None}
         for i in range(4)
     ]  # fmt: skip
     facts = {"kind": "refined", "source": None, "flip": None, "lambda": 0.8, "displacement": 1.5,
@@ -310,6 +311,7 @@ class TestInABrowser:
             one["params"]["request"]["url"].partition(":")[0]
             for one in messages
             if one["method"] == "Network.requestWillBeSent"
+            and one["params"]["documentURL"].startswith("file:")  # not the browser's own first page
         }
         assert "file" in asked
         assert asked <= {"file", "data"}
