@@ -132,7 +132,7 @@ def test_augmented_images_are_drawn_only_where_there_are_some(tmp_path: Path):
         " to 1 or more, or the share to 0"
     )
     both = SHIPPED.read_text().replace("augment_share: 0.0", "augment_share: 0.12")
-    (tmp_path / "params.yaml").write_text(both.replace("copies: 0", "copies: 4"))
+    (tmp_path / "params.yaml").write_text(both.replace("copies: 0 #", "copies: 4 #"))
     assert params.load(tmp_path / "params.yaml").encode.augmentation.copies == 4
 
 
