@@ -312,6 +312,7 @@ class TestInABrowser:
             one["params"]["request"]["url"].partition(":")[0]
             for one in messages
             if one["method"] == "Network.requestWillBeSent"
+            and one["params"]["documentURL"].startswith("file:")  # not the browser's own first page
         }
         assert "file" in asked
         assert asked <= {"file", "data"}
