@@ -245,13 +245,15 @@ def test_ctrl_c_ends_every_process_and_keeps_the_table(project: Path, env: dict[
         start_new_session=True,
     )
     try:
-        wait_for(lambda: log.exists() and "train" in log.read_text(), 90, "the training")
+        wait_for(lambda: log.exists() and "train" in log.read_text(), 240, "the training")
         pids = [int(line.split()[1]) for line in log.read_text().splitlines()]
         refused = compare(project, env, check=False)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=150)
     finally:
         end(process)
+        assert process.stdout is not None
+        process.stdout.close()
     assert process.returncode == 130
     assert "the same command goes on from here" in output
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
