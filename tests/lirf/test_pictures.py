@@ -151,3 +151,13 @@ def test_what_cannot_be_shown_is_refused(images, message):
 def test_a_grid_needs_columns():
     with pytest.raises(ValueError, match="columns = 0"):
         pictures.grid(noise(2, 1, 8, 8), 0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_single_image_keeps_every_pixel(channels):
+    image_CHW = noise(channels, 5, 7)
+    found = pictures.single(image_CHW)
+    assert found.mode == {1: "L", 3: "RGB"}[channels]
+    np.testing.assert_array_equal(
+        np.asarray(found).reshape(5, 7, -1), image_CHW.transpose(1, 2, 0)
+    )
