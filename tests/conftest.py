@@ -1,18 +1,25 @@
-"""Settings of all tests, and the browser of those that are marked `browser`."""
+"""Settings of all tests, a browser, and a tiny trained model, for those that need one."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from hypothesis import settings
+from PIL import Image
 
 import stages  # noqa: F401 - before torch: it says how threads wait
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
+
+    from lirf.params import Params
 
 # The first call into torch or FAISS takes longer than Hypothesis's deadline.
 settings.register_profile("lirf", deadline=None)
@@ -37,3 +44,114 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
         yield driver
     finally:
         driver.quit()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the workflow leaves of a tiny model: small params, and the paths of its results."""
+
+    params: Params
+    weights: Path
+    autoencoder: Path
+    bank: Path
+    images: Path
+    metrics: Path
+    samples: Path
+    photos: Path  # the folder of training images
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Return a grey model: a transformer that predicts the velocity, drawn from with Heun."""
+    network = {"kind": "transformer", "patch": 2, "width": 16, "depth": 1, "heads": 2}
+    return make(
+        tmp_path_factory.mktemp("grey"),
+        {
+            "prepare": {"resolution": 8, "colour": "grey"},
+            "initialize": {"prediction": "velocity", "network": network},
+            "sample": {"solver": "heun", "steps": 4, "batch": 64},
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def trained_rgb(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Return a colour model: a perceptron that predicts the data, drawn from with midpoints."""
+    return make(
+        tmp_path_factory.mktemp("rgb"),
+        {
+            "prepare": {"resolution": 8, "colour": "rgb"},
+            "initialize": {
+                "prediction": "data",
+                "network": {"kind": "mlp", "width": 16, "depth": 1},
+            },
+            "sample": {"solver": "midpoint", "steps": 3, "batch": 64},
+        },
+    )
+
+
+def make(folder: Path, changes: dict[str, dict[str, Any]]) -> Trained:
+    """Run the stages up to an untrained network, and give its average weights that do something."""
+    import torch
+
+    from lirf import autoencoder, checkpoint, pictures, store, training
+    from lirf import params as settings
+    from stages.command import Out
+    from stages.encode import encode
+    from stages.prepare import prepare
+
+    photos = folder / "photos"
+    photos.mkdir()
+    generator = np.random.default_rng(0)
+    for index in range(12):
+        Image.fromarray(generator.integers(0, 256, (9, 9, 3), np.uint8)).save(
+            photos / f"{index:02d}.png"
+        )
+    document = settings.read(Path(__file__).parents[1] / "params.yaml")
+    document["device"] = "cpu"
+    document["prepare"]["images"] = str(photos)
+    document["autoencoder"] |= {"widths": [4, 4], "latent_channels": 2, "manifold_neighbours": 2}
+    for section, values in changes.items():
+        document[section] |= values
+    params = settings.validate(settings.Params, document, "params.yaml")
+
+    out = {name: Out(folder / name) for name in ("images", "bank", "heldout", "augmented")}
+    prepare(params, photos, out["images"], Out(folder / "prepare.json"))
+    channels = store.read_part(out["images"]).array.shape[1]
+    (folder / "autoencoder").mkdir()
+    autoencoder.save(
+        autoencoder.build(params.autoencoder, channels, params.prepare.resolution),
+        folder / "autoencoder",
+    )
+    encode(params, folder / "images", folder / "autoencoder", *list(out.values())[1:])
+    space = store.read_bank(folder / "bank").space
+    state = training.initial(params.initialize, space, torch.device("cpu"))
+    drawn = torch.Generator().manual_seed(1)
+    for weight in state.ema.parameters():
+        weight.add_(torch.randn(weight.shape, generator=drawn) * 0.3)
+    checkpoint.save(state, folder / "weights")
+
+    metrics = folder / "metrics"
+    (metrics / "diagnosis").mkdir(parents=True)
+    (folder / "prepare.json").rename(metrics / "prepare.json")
+    protocol = {
+        "n_fake": 70, "n_reference": 12, "n_train": 12, "reference": "train", "flip": False,
+        "features": "pixels", "feature_hash": None, "resolution": 8, "resize": "lanczos",
+        "neighbours": 3, "solver": params.sample.solver, "solver_steps": params.sample.steps,
+        "atol": None, "rtol": None, "seed": 1, "generator": "network", "mixup_neighbours": None,
+        "autoencoder": space.autoencoder,
+    }  # fmt: skip
+    for run, copies in (("final", 0.0123), ("baseline", 0.456)):
+        measured = {
+            "copies": copies, "precision": 0.9, "recall": 0.1, "density": 1.1, "coverage": 0.6,
+            "frechet": None, "frechet_reason": "few", "vendi": 7.0, "train_steps": 12,
+        }  # fmt: skip
+        (metrics / f"{run}.json").write_text(json.dumps({**measured, **protocol}))
+        (metrics / "diagnosis" / f"{run}.json").write_text(json.dumps({"collapse_real": copies}))
+    pictures.save(pictures.grid(np.zeros((4, 1, 8, 8), np.uint8), 2), folder / "samples.png")
+    return Trained(
+        params,
+        photos=photos,
+        **{name: folder / name for name in ("weights", "autoencoder", "bank", "images", "metrics")},
+        samples=folder / "samples.png",
+    )

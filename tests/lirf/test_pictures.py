@@ -174,3 +174,11 @@ def test_a_data_uri_is_no_larger_than_asked():
     _, _, text = pictures.data_uri(np.zeros((3, 128, 64), np.uint8), 40).partition(",")
     with Image.open(io.BytesIO(base64.b64decode(text))) as found:
         assert found.size == (20, 40)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_single_image_keeps_every_pixel(channels):
+    image_CHW = noise(channels, 5, 7)
+    found = pictures.single(image_CHW)
+    assert found.mode == {1: "L", 3: "RGB"}[channels]
+    np.testing.assert_array_equal(np.asarray(found).reshape(5, 7, -1), image_CHW.transpose(1, 2, 0))
