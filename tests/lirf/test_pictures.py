@@ -158,6 +158,4 @@ def test_a_single_image_keeps_every_pixel(channels):
     image_CHW = noise(channels, 5, 7)
     found = pictures.single(image_CHW)
     assert found.mode == {1: "L", 3: "RGB"}[channels]
-    np.testing.assert_array_equal(
-        np.asarray(found).reshape(5, 7, -1), image_CHW.transpose(1, 2, 0)
-    )
+    np.testing.assert_array_equal(np.asarray(found).reshape(5, 7, -1), image_CHW.transpose(1, 2, 0))
