@@ -224,7 +224,7 @@ def _whole_number(low: int, high: int) -> Callable[[str], int]:
 
 def _parser() -> Parser:
     """Return the options of all commands."""
-    parser = Parser(prog="lirf", description="Images of a published model. It needs no network.")
+    parser = Parser(prog="lirf", description="Images of a published model.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
     def command(run: Callable[[argparse.Namespace], None], text: str) -> Parser:

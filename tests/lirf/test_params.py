@@ -91,6 +91,8 @@ def test_unknown_and_missing_keys(tmp_path: Path, old: str, new: str, message: s
         ("generator: network", "generator: gan", "evaluate.generator = 'gan': should be 'network'"),
         ("mixup_neighbours: 3", "mixup_neighbours: 0", "evaluate.mixup_neighbours = 0: should be"),
         ("rule: never", "rule: often", "train.stop_on.rule = 'often': should be 'never' or"),
+        ("name: null", "name: my model", "publish.name = 'my model': should match pattern"),
+        ("licence: unknown", "licence: MIT", "publish.licence = 'MIT': should match pattern"),
         ("threshold: 0.05", "threshold: 1.0", "train.stop_on.threshold = 1.0: should be less than"),
     ],
 )

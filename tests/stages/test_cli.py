@@ -1,6 +1,7 @@
 """The commands for people who only want images: what they write, and what they refuse."""
 
 import json
+import functools
 import os
 import shutil
 import signal
@@ -161,10 +162,13 @@ def test_a_folder_that_cannot_be_written_is_one_line(
 
 def test_an_interrupt_leaves_whole_files(model: Path, tmp_path: Path):
     out = tmp_path / "out"
-    process = subprocess.Popen(
+    # Where the tests run in a shell's background, SIGINT is ignored, and so by their children.
+    ready = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(  # noqa: PLW1509 - one thread here
         [sys.executable, "-m", "stages.cli", "sample", "--model", model, "--out", out,
          "--count", "100000", "--batch", "2", "--device", "cpu"],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True,
+        preexec_fn=ready,
     )  # fmt: skip
     while len(list(out.glob("*.png"))) < 5 and process.poll() is None:
         time.sleep(0.05)
