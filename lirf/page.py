@@ -150,7 +150,9 @@ def _cards(content: Content, loop: Sequence[str]) -> list[Card]:
     space = f"in {protocol['features']} at {protocol['resolution']} px"
     how = {
         "copies": f"{samples} against {protocol['n_train']} training images, {space}",
-        "frechet": f"{against}, {space}",
+        "frechet": f"{against}, {space}"
+        if protocol["frechet"] is not None
+        else f"no value: {protocol['frechet_reason']}",
         "vendi": f"{samples}, cosines about the mean training image, {space}",
         "bank_rows": "rows of the bank after the round before",
     }
@@ -279,7 +281,7 @@ def _loss_card(measured: Measured, loop: Sequence[str]) -> Card:
         report.cell(points[-1][1] if points else None, ".3f") for points in ends.values()
     )
     return Card(
-        "training loss", "over the optimiser steps; each point is a mean of neighbouring steps", "",
+        "training loss", "over the optimiser steps, smoothed", "",
         mine, theirs,
         _safe(
             charts.lines(
@@ -332,7 +334,7 @@ def _density_card(measured: Measured, paths: str, protocol: Document) -> Card:
         for mine, theirs in shares
     )
     return Card(
-        "copies by density", "share of the samples that end there; of all", "",
+        "copies by density", "share of all samples; bars: of those that end there", "",
         f"{final['copied_latents']:.3f}", f"{base['copied_latents']:.3f}",
         _safe(charts.bars(groups, words, least_top=0.1)),
         "Where copies fall: near training latents that have close neighbours, or near lonely ones.",

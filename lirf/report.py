@@ -30,8 +30,8 @@ class Column:
     key: str
     title: str
     form: str
-    better: str
-    meaning: str
+    better: str = ""
+    meaning: str = ""
 
     @property
     def head(self) -> str:
@@ -89,7 +89,7 @@ COLUMNS = (
         "Distance between the Gaussians of samples and reference images. Not FID: other features.",
     ),
     Column("vendi", "Vendi", ".2f", "higher", "Effective number of different samples."),
-    Column("bank_rows", "bank rows", ".0f", "", "Latents that the model was trained on."),
+    Column("bank_rows", "bank rows", ".0f", meaning="Latents that the model was trained on."),
 )
 
 

@@ -193,7 +193,7 @@ def _figures(study: Path) -> list[Figure]:
 def _facts(params: Params, found: Results, metrics: Path) -> list[tuple[str, dict[str, Any]]]:
     """Return what the numbers were obtained by: the protocol, other documents, the parameters."""
     final = found.documents["final"]
-    protocol = {key: value for key, value in final.items() if key not in results.METRICS}
+    protocol = {key: value for key, value in final.items() if key not in results.NO_PROTOCOL}
     facts = [
         ("Metrics, of every model", protocol),
         ("Collapse, of the final model", found.diagnoses["final"]),

@@ -21,7 +21,7 @@ PROTOCOL = {
     "n_fake": 1000, "n_reference": 50, "n_train": 4, "reference": "heldout", "flip": False,
     "features": "pixels", "feature_hash": None, "resolution": 8, "resize": "lanczos",
     "neighbours": 5, "solver": "heun", "solver_steps": 20, "seed": 1, "autoencoder": "ab" * 32,
-    "generator": "network", "mixup_neighbours": None,
+    "generator": "network", "mixup_neighbours": None, "frechet": 1.25, "frechet_reason": None,
 }  # fmt: skip
 ADMISSION = {"lambda": 0.8, "candidates": 9, "too_far": 3, "too_close": 2, "crowded": 0}
 
@@ -236,6 +236,11 @@ def test_a_run_that_admitted_nothing_says_so():
     )
 
 
+def test_a_frechet_distance_that_is_missing_has_its_reason():
+    few = {**PROTOCOL, "frechet": None, "frechet_reason": "50 reference images: needs at least 100"}
+    assert "no value: 50 reference images" in page.render(content(protocol=few))
+
+
 def test_fields_are_shown_where_there_are_any(text):
     assert 'id="fields"' not in text
     found = read(page.render(content(figures=[Figure("Fields", uri(1), "learned and exact")])))
@@ -280,8 +285,8 @@ def opened(browser, text: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return the browser with the page open from a file."""
     path = tmp_path_factory.mktemp("page") / "index.html"
     path.write_text(text)
-    for log in ("browser", "performance"):  # what another page left there
-        browser.get_log(log)
+    for log in ("browser", "performance"):
+        browser.get_log(log)  # forgets what came before
     browser.get(path.as_uri())
     return browser
 

@@ -1,7 +1,7 @@
 """The commands for people who only want images: what they write, and what they refuse."""
 
-import json
 import functools
+import json
 import os
 import shutil
 import signal
@@ -164,7 +164,7 @@ def test_an_interrupt_leaves_whole_files(model: Path, tmp_path: Path):
     out = tmp_path / "out"
     # Where the tests run in a shell's background, SIGINT is ignored, and so by their children.
     ready = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(  # noqa: PLW1509 - one thread here
+    process = subprocess.Popen(
         [sys.executable, "-m", "stages.cli", "sample", "--model", model, "--out", out,
          "--count", "100000", "--batch", "2", "--device", "cpu"],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True,
