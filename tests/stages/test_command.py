@@ -18,7 +18,7 @@ def toy(params: Params, run: str, source: Path, result: command.Out, folder: com
     "Copy a file."
     folder.mkdir()
     (folder / "part").write_text("half")
-    result.write_text(source.read_text() + run + str(params.correct.neighbours))
+    result.write_text(source.read_text() + run + params.device)
     if run == "bad":
         raise ValueError("toy = 1: too small;\\n  write 2")
     if run == "bug":
@@ -58,7 +58,7 @@ def outputs(project: Path) -> list[str]:
 def test_outputs_appear_whole(project: Path):
     done = toy(project)
     assert done.returncode == 0, done.stderr
-    assert (project / "out" / "result").read_text() == "text r013"
+    assert (project / "out" / "result").read_text() == "text r01auto"
     assert outputs(project) == ["out/folder", "out/folder/part", "out/result"]
 
 
@@ -66,7 +66,7 @@ def test_a_rerun_replaces_what_was_there(project: Path):
     toy(project)
     (project / "out" / "folder" / "stale").touch()
     toy(project, run="r02")
-    assert (project / "out" / "result").read_text() == "text r023"
+    assert (project / "out" / "result").read_text() == "text r02auto"
     assert "out/folder/stale" not in outputs(project)
 
 
