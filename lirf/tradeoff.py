@@ -112,10 +112,11 @@ def _panel(axes: Axes, plan: Plan, summaries: Sequence[Summary], dataset: str) -
     """Draw one data set."""
     found = comparison.of(summaries, plan.headline, dataset)
     shown = [e for e in entries(plan.studies[plan.headline]) if e.method in found]
-    for summary in summaries:
-        if summary.dataset == dataset and summary.study != plan.headline:
-            axes.plot(*_place(summary), **DOT)
-    axes.plot([], [], **DOT, label="an ablation")
+    ablations = [s for s in summaries if s.dataset == dataset and s.study != plan.headline]
+    for summary in ablations:
+        axes.plot(*_place(summary), **DOT)
+    if ablations:
+        axes.plot([], [], **DOT, label="an ablation")
     lengths = [found[e.method] for e in shown if comparison.is_length(e)]
     lengths = [s for s in [*lengths, found.get(plan.reference)] if s is not None]
     lengths.sort(key=lambda s: s.mean["train_steps"] or 0)
@@ -139,7 +140,8 @@ def _panel(axes: Axes, plan: Plan, summaries: Sequence[Summary], dataset: str) -
     axes.set_xlabel("Frechet distance to the held-out images")
     axes.autoscale_view()
     axes.set_xlim(0, axes.get_xlim()[1] * 1.2)
-    axes.set_ylim(-0.04, axes.get_ylim()[1] * 1.12)
+    top = axes.get_ylim()[1] * 1.12
+    axes.set_ylim(-0.04 * top, top)
     axes.legend(loc="upper right", frameon=False, fontsize=SIZE)
     steps = np.linspace(0, 1, 40)[:, None]
     line = [a + steps * (b - a) for a, b in itertools.pairwise(curve)]
