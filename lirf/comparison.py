@@ -112,7 +112,18 @@ def summarise(rows: Iterable[Row]) -> list[Summary]:
     return found
 
 
-def with_oracles(plan: Plan, rows: Sequence[Row]) -> list[Row]:
+def planned(plan: Plan, rows: Iterable[Row]) -> list[Row]:
+    """Return the rows that `plan` asks for, study by study."""
+    known = {
+        name: {entry.method for entry in entries(study)} - {ORACLE}
+        for name, study in plan.studies.items()
+    }
+    rows = [row for row in rows if row["method"] in known.get(row["study"], ())]
+    order = list(known)
+    return sorted(rows, key=lambda row: order.index(row["study"]))
+
+
+def with_oracles(plan: Plan, rows: Iterable[Row]) -> list[Row]:
     """Return the rows of `plan`, and an oracle's for every seed that has all lengths.
 
     The oracle is the row with the greatest coverage of the held-out images among a method and the
@@ -120,16 +131,13 @@ def with_oracles(plan: Plan, rows: Sequence[Row]) -> list[Row]:
     images can make. (By the Frechet distance it would often be the longest, which copies: the
     training images themselves are near in mean and covariance.)
     """
-    found = list[Row]()
+    found = planned(plan, rows)
     for name, study in plan.studies.items():
-        known = {entry.method for entry in entries(study)} - {ORACLE}
-        own = [row for row in rows if row["study"] == name and row["method"] in known]
         lengths = _lengths(study)
         choices: dict[tuple[str, int], list[Row]] = {}
-        for row in own:
-            if row["method"] in lengths:
+        for row in found:
+            if row["study"] == name and row["method"] in lengths:
                 choices.setdefault((row["dataset"], row["seed"]), []).append(row)
-        found += own
         found += [
             {**min(rivals, key=lambda r: (-r["coverage"], r["train_steps"])), "method": ORACLE}
             for rivals in choices.values()

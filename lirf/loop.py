@@ -20,6 +20,7 @@ import torch
 
 from lirf import admission, pull, sampler, seeds, training
 from lirf.params import Params
+from lirf.space import flat
 from lirf.training import Augmented
 
 
@@ -106,10 +107,10 @@ def _turn(
     scales = admission.Scales(lambda_, pulled.anchors, pulled.spacing)
     admitted = admission.admit(
         numbers.admit,
-        pulled.latents.reshape(count, -1),
+        flat(pulled.latents),
         pulled.displacement,
         pulled.novelty,
-        bank.latents.reshape(len(bank.latents), -1),
+        flat(bank.latents),
         bank.real,
         scales,
     )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lirf import neighbours, seeds
+from lirf.space import flat
 
 
 def mixup(real_NCHW: np.ndarray, group_N: np.ndarray, seeds_M: Sequence[int], k: int) -> np.ndarray:
@@ -23,7 +24,7 @@ def mixup(real_NCHW: np.ndarray, group_N: np.ndarray, seeds_M: Sequence[int], k:
     Raises:
         ValueError: a latent has not k neighbours.
     """
-    real_ND = real_NCHW.reshape(len(real_NCHW), -1)
+    real_ND = flat(real_NCHW)
     try:
         nearest_NK, _ = neighbours.nearest_of_others(
             real_ND, group_N, real_ND, group_N, k, "euclidean"

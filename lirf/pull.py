@@ -10,6 +10,7 @@ import torch
 from lirf import correction, neighbours, tangent
 from lirf.neighbours import Metric
 from lirf.params import Correct
+from lirf.space import flat
 
 METRICS: dict[str, Metric] = {"slerp": "cosine", "tangent": "euclidean"}
 """By which an operator's neighbours are near: directions on a sphere, points of a plane."""
@@ -55,7 +56,7 @@ def correct(
     Raises:
         ValueError: the bank has too few rows for `correct.neighbours`.
     """
-    z_MD, bank_ND = _flat(z_MCHW), _flat(bank_NCHW)
+    z_MD, bank_ND = flat(z_MCHW), flat(bank_NCHW)
     real_RD, group_R = bank_ND[real_N], group_N[real_N]
     pool_P = references(config, real_N)
     pool_PD, group_P = bank_ND[pool_P], group_N[pool_P]
@@ -85,8 +86,3 @@ def _apply(
     if config.operator == "tangent":
         return tangent.correct(z, pool, indices, config.dimensions, lambda_)
     return correction.correct(z, pool, indices, config.temperature, lambda_)
-
-
-def _flat(latents_NCHW: np.ndarray) -> np.ndarray:
-    """Return latents as rows, [N, D]."""
-    return latents_NCHW.reshape(len(latents_NCHW), int(np.prod(latents_NCHW.shape[1:])))

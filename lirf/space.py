@@ -91,3 +91,8 @@ class Space:
         if isinstance(like_NCHW, np.ndarray):
             return mean, std
         return like_NCHW.new_tensor(mean), like_NCHW.new_tensor(std)
+
+
+def flat(latents_NCHW: np.ndarray) -> np.ndarray:
+    """Return latents as rows, [N, D]; there may be none."""
+    return latents_NCHW.reshape(len(latents_NCHW), int(np.prod(latents_NCHW.shape[1:])))

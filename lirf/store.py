@@ -54,12 +54,6 @@ def bank_rows(columns: Mapping[str, Any]) -> pa.Table:
     )
 
 
-def image_groups(rows: pa.Table) -> np.ndarray:
-    """Number bank rows [N] such that an image and its mirrored twin share a number."""
-    pairs = zip(rows["source"].to_pylist(), rows["id"].to_pylist(), strict=True)
-    return np.unique([source or id_ for source, id_ in pairs], return_inverse=True)[1]
-
-
 @dataclass(frozen=True)
 class Part:
     """An array [N, ...], its table of N rows, and what holds for all of them."""
@@ -76,6 +70,17 @@ class Bank:
     latents: np.ndarray
     rows: pa.Table
     space: Space
+
+    @property
+    def real(self) -> np.ndarray:
+        """Return which rows are real, [N] of bool; mirrored images are."""
+        return np.array(self.rows["kind"].to_pylist()) == "real"
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Return a number for each row, [N], that an image and its mirrored twin share."""
+        pairs = zip(self.rows["source"].to_pylist(), self.rows["id"].to_pylist(), strict=True)
+        return np.unique([source or id_ for source, id_ in pairs], return_inverse=True)[1]
 
 
 def write_part(folder: Path, array: np.ndarray, rows: pa.Table, attributes: dict[str, Any]) -> None:

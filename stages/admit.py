@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lirf import admission, files, store
 from lirf.params import Params
-from lirf.space import Space
+from lirf.space import Space, flat
 from stages import command
 from stages.command import Out
 
@@ -43,11 +43,11 @@ def admit(
     displacement_M, novelty_M = _numbers(new.rows, "displacement"), _numbers(new.rows, "novelty")
     done = admission.admit(
         params.admit,
-        _flat(new.array),
+        flat(new.array),
         displacement_M,
         novelty_M,
-        _flat(known.latents),
-        np.array(known.rows["kind"].to_pylist()) == "real",
+        flat(known.latents),
+        known.real,
         scales,
     )
     decided = done.decision
@@ -90,11 +90,6 @@ def admit(
 def _numbers(rows: pa.Table, name: str) -> np.ndarray:
     """Return a column as float64."""
     return rows[name].to_numpy().astype(np.float64)
-
-
-def _flat(latents_NCHW: np.ndarray) -> np.ndarray:
-    """Return latents as rows, [N, D]."""
-    return latents_NCHW.reshape(len(latents_NCHW), int(np.prod(latents_NCHW.shape[1:])))
 
 
 if __name__ == "__main__":

@@ -31,11 +31,10 @@ def compare(
     agreed = plans.load(plan)
     if not runs.is_file():
         raise ValueError(f"{runs}: missing; `python -m pipeline.comparison` makes it")
-    rows = comparison.with_oracles(agreed, comparison.parse(runs.read_text(), str(runs)))
+    rows = comparison.planned(agreed, comparison.parse(runs.read_text(), str(runs)))
     if not rows:
         raise ValueError(f"{runs}: no row of {plan}; run `python -m pipeline.comparison`")
     comparison.require_one_protocol(rows, str(runs))
-    rows = [row for row in rows if row["method"] != plans.ORACLE]
     table.write_text(comparison.headline(agreed, rows))
     tradeoff.tradeoff(agreed, rows, picture)
     # The name that the folder will have; while it is written it has another.

@@ -33,8 +33,8 @@ def correct(
     old, new = store.read_bank(bank), store.read_latents(candidates)
     old.space.require(new.space, str(candidates))
     _check_finite(run, new.latents, new.rows)
-    group_N = store.image_groups(old.rows)
-    real_N = np.array(old.rows["kind"].to_pylist()) == "real"
+    group_N = old.groups
+    real_N = old.real
     _check_count(params.correct, bank, group_N[pull.references(params.correct, real_N)])
     done = pull.correct(new.latents, old.latents, real_N, group_N, params.correct, lambda_)
 

@@ -13,6 +13,7 @@ import torch
 from lirf import checkpoint, collapse, device, files, neighbours, report, sampler, store
 from lirf.metrics import COPY_RATIO
 from lirf.params import Params
+from lirf.space import flat
 from stages import command
 from stages.command import Out
 
@@ -109,13 +110,12 @@ def diagnose(
 
 def _known(old: store.Bank, others: store.Bank) -> Known:
     """Return the rows of a bank, and those that it is compared with."""
-    bank_ND = old.latents.reshape(len(old.latents), -1)
-    is_real_N = np.array(old.rows["kind"].to_pylist()) == "real"
+    bank_ND = flat(old.latents)
     if len(others.latents):
-        reference_ND, split = others.latents.reshape(len(others.latents), -1), "heldout"
+        reference_ND, split = flat(others.latents), "heldout"
     else:
-        reference_ND, split = bank_ND[is_real_N], "train"
-    return Known(bank_ND, store.image_groups(old.rows), is_real_N, reference_ND, split)
+        reference_ND, split = bank_ND[old.real], "train"
+    return Known(bank_ND, old.groups, old.real, reference_ND, split)
 
 
 def _hausdorff(known: Known) -> dict[str, float]:

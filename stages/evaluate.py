@@ -134,8 +134,7 @@ def _latents(
         batches = sampler.sample(field, seeds, space.shape, params.sample, device)
         total = math.ceil(len(seeds) / params.sample.batch)
         return np.concatenate([z.numpy() for z in track(batches, total, f"evaluate {run}")]), space
-    real_N = np.array(known.rows["kind"].to_pylist()) == "real"
-    real_NCHW, group_N = known.latents[real_N], store.image_groups(known.rows)[real_N]
+    real_NCHW, group_N = known.latents[known.real], known.groups[known.real]
     if params.evaluate.generator == "memory":
         return mixup.memory(real_NCHW, seeds), known.space
     return mixup.mixup(real_NCHW, group_N, seeds, params.evaluate.mixup_neighbours), known.space

@@ -21,7 +21,7 @@ def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out)
     field, space = checkpoint.load_field(weights, where)
     known = store.read_bank(bank)
     space.require(known.space, str(bank))
-    real = known.rows["kind"].to_pylist().count("real")
+    real = int(known.real.sum())
     seeds = sampler.seeds(params.sample.seed, run, math.ceil(params.sample.ratio * real))
     if not seeds:
         raise ValueError(f"{bank}: no real latents; rerun `dvc repro encode`")

@@ -18,7 +18,7 @@ import torch
 from lirf import augmentation, checkpoint, device, flow, network, seeds, store, training
 from lirf import params as settings
 from lirf.params import Params
-from lirf.space import Space
+from lirf.space import Space, flat
 from lirf.training import Augmented
 from stages import command
 from stages.command import Out
@@ -72,7 +72,7 @@ def train(
         first = state.step - len(losses) + 1
         latents = torch.from_numpy(known.latents).to(where)
         look = _looker(params, known, where)
-        real_N = torch.tensor([kind == "real" for kind in known.rows["kind"].to_pylist()])
+        real_N = torch.from_numpy(known.real)
         take = partial(training.train, state, latents, augmented=versions, real_N=real_N)
         work = _optimise(params, state, take, losses, steps, scratch, run, look)
         try:
@@ -151,8 +151,7 @@ def _looker(params: Params, known: store.Bank, where: torch.device) -> Look:
 
     seeds_M = seeds.seeds(0, "stop", stop.samples)
     noise_MCHW = sampler.noise(seeds_M, known.space.shape).to(where)
-    anchors_ND = known.latents.reshape(len(known.latents), -1)
-    group_N = store.image_groups(known.rows)
+    anchors_ND, group_N = flat(known.latents), known.groups
     own = collapse.own_nearness(anchors_ND, group_N)
 
     def look(state: training.State) -> float:
