@@ -42,6 +42,9 @@ SCRATCH = Path(".scratch/comparison")
 SHARED = "encode"
 """What runs have most in common: all up to this stage is computed by one run, the others wait."""
 
+PLACE = ("study", "dataset", "method", "seed")
+"""What tells the rows of the table apart, and by what the command line narrows the runs down."""
+
 DIGITS = 16  # of a fingerprint
 
 
@@ -356,7 +359,7 @@ def _text(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[key] for key in ("study", "dataset", "method", "seed"))
+    return tuple(row[key] for key in PLACE)
 
 
 def _folders(plan: Plan, given: Sequence[str]) -> dict[str, Path]:
@@ -387,9 +390,6 @@ def _interruptible(stop: asyncio.Event) -> Iterator[None]:
 async def _work(options: argparse.Namespace) -> int:
     """Do what the command line asks for; return the exit status."""
     plan, root = plans.load(options.plan), Path.cwd()
-    for name in options.study:
-        if name not in plan.studies:
-            raise ValueError(f"--study {name}: no such study; there are {', '.join(plan.studies)}")
     for name in ("jobs", "threads"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name} {getattr(options, name)}: must be at least 1")
@@ -401,8 +401,7 @@ async def _work(options: argparse.Namespace) -> int:
         source = Path(temporary)
         export(root, source)
         base = params.read(source / "params.yaml")
-        known = list(plans.unroll(plan, base, str(options.plan)))
-        runs = [run for run in known if not options.study or run.study in options.study]
+        runs = _chosen(list(plans.unroll(plan, base, str(options.plan))), options)
         missing = {name for name, folder in folders.items() if not folder.is_dir()}
         for name in sorted(missing & {run.dataset for run in runs}):
             left = sum(run.dataset == name for run in runs)
@@ -418,9 +417,25 @@ async def _work(options: argparse.Namespace) -> int:
             _list(table, jobs)
             return 0
         with lock.hold(scratch, "comparison") as held:
-            if not options.study:
+            if not any(getattr(options, name) for name in PLACE):
                 _sweep(scratch / "runs", jobs)
             return await _run(options, table, jobs, source, held.descriptor)
+
+
+def _chosen(runs: list[Run], options: argparse.Namespace) -> list[Run]:
+    """Return the runs that the command line asks for: of all where it says nothing.
+
+    Raises:
+        ValueError: a name that no run has.
+    """
+    for name in PLACE:
+        wanted, known = getattr(options, name), dict.fromkeys(getattr(r, name) for r in runs)
+        for value in wanted:
+            if value not in known:
+                there = ", ".join(map(str, known))
+                raise ValueError(f"--{name} {value}: no such {name}; there are {there}")
+        runs = [run for run in runs if not wanted or getattr(run, name) in wanted]
+    return runs
 
 
 def _sweep(folder: Path, jobs: Iterable[Job]) -> None:
@@ -487,7 +502,14 @@ def main(arguments: list[str] | None = None) -> int:
         description="Measure every method of a plan on every data set and seed.",
     )
     parser.add_argument("--plan", type=Path, default=PLAN, help=f"default: {PLAN}")
-    parser.add_argument("--study", action="append", default=[], help="only this one; repeatable")
+    for name in PLACE:
+        parser.add_argument(
+            f"--{name}",
+            action="append",
+            default=[],
+            type=int if name == "seed" else str,
+            help="only this one; repeatable",
+        )
     parser.add_argument(
         "--images",
         action="append",

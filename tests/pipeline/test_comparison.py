@@ -270,14 +270,15 @@ def test_the_list_says_what_is_there_stale_and_missing(
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", env["DVC_GLOBAL_CONFIG_DIR"])
     state = r"^(there|stale|missing) +(\w+) +digits +(\w+) "
 
-    def listed() -> dict[tuple[str, str], str]:
-        assert comparison.main(["--plan", "trial.yaml", "--list"]) == 0
+    def listed(*options: str) -> dict[tuple[str, str], str]:
+        assert comparison.main(["--plan", "trial.yaml", "--list", *options]) == 0
         found = re.findall(state, capsys.readouterr().out, re.MULTILINE)
         return {(study, method): word for word, study, method in found}
 
     known = listed()
     assert known["methods", "plain"] == known["parts", "lirf"] == "there"
     assert known["methods", "bad"] in ("missing", "stale")  # as a test before left it
+    assert set(listed("--study", "methods", "--method", "plain")) == {("methods", "plain")}
     (project / "work.py").write_text(WORK + "# edited\n")
     try:
         assert listed()["methods", "plain"] == "stale"
@@ -296,6 +297,9 @@ def test_the_list_says_what_is_there_stale_and_missing(
     ("options", "message"),
     [
         (["--study", "method"], "--study method: no such study; there are methods, parts"),
+        (["--dataset", "cats"], "--dataset cats: no such dataset; there are digits"),
+        (["--study", "parts", "--method", "plain"], "--method plain: no such method; there are"),
+        (["--seed", "9"], "--seed 9: no such seed; there are 0"),
         (["--images", "digits=x"], "--images digits=x: must be NAME=FOLDER, NAME one of: faces"),
         (["--jobs", "0"], "--jobs 0: must be at least 1"),
         (["--render"], "--render: draws the default plan"),
