@@ -87,7 +87,7 @@ def test_unknown_and_missing_keys(tmp_path: Path, old: str, new: str, message: s
         ("real_share: null", "real_share: 2.0", "train.real_share = 2.0: should be less"),
         ("start: warm", "start: cold", "train.start = 'cold': should be 'warm' or 'fresh'"),
         ("copies: 0", "copies: -1", "encode.augmentation.copies = -1: should be greater"),
-        ("rotation: 15", "rotation: 200", "encode.augmentation.rotation = 200: should be less"),
+        ("rotation: 10", "rotation: 200", "encode.augmentation.rotation = 200: should be less"),
         ("generator: network", "generator: gan", "evaluate.generator = 'gan': should be 'network'"),
         ("mixup_neighbours: 3", "mixup_neighbours: 0", "evaluate.mixup_neighbours = 0: should be"),
         ("rule: never", "rule: often", "train.stop_on.rule = 'often': should be 'never' or"),
