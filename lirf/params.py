@@ -248,7 +248,6 @@ class Spiral(Section):
     noise: Positive
     counts: Annotated[tuple[Annotated[int, Field(ge=5)], ...], Field(min_length=1, strict=False)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)]
-    drawn: Count
     samples: Count
     steps: Count
     moments: Count
@@ -264,15 +263,6 @@ class Spiral(Section):
     jitter: NonNegative
     mixup: Count
     published: Published
-
-    @model_validator(mode="after")
-    def _draws_what_it_trains(self) -> Self:
-        if self.drawn not in self.counts:
-            raise ValueError(
-                f"spiral.drawn = {self.drawn}: must be one of spiral.counts ="
-                f" {', '.join(map(str, self.counts))}"
-            )
-        return self
 
 
 class Round(Section):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -17,47 +17,50 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 REACH = 2.45  # half the side of a panel, in gaps between the arms
-LATE = 0.8  # when the arrows are drawn
+LATE = 0.8  # t at which velocities are drawn
 ARROWS = 19  # a side
-PATHS = 150
+
+Found = TypeVar("Found")
 
 
 def samples(
     grounds: Mapping[int, Ground], outcomes: Mapping[tuple[int, str], Outcome], path: Path
 ) -> None:
     """Draw training points, curve and samples: a row a count, a column a method."""
-    methods = list(dict.fromkeys(method for _, method in outcomes))
+
+    def draw(axes: Axes, _: Ground, found: Outcome) -> None:
+        axes.scatter(*found.samples.T, s=4, color=LOOP, alpha=0.45, linewidth=0)
+        note = f"covered {found.row['covered']:.0%}, off {found.row['off']:.0%}"
+        axes.set_xlabel(note, fontsize=10, color=GREY)
+
+    _grid(grounds, outcomes, draw, path)
+
+
+def fields(
+    grounds: Mapping[int, Ground], velocities: Mapping[tuple[int, str], flow.Field], path: Path
+) -> None:
+    """Draw velocities where `x_t` may be at a late time: a row a count, a column a method."""
+    _grid(grounds, velocities, _arrows, path)
+
+
+def _grid(
+    grounds: Mapping[int, Ground],
+    found: Mapping[tuple[int, str], Found],
+    draw: Callable[[Axes, Ground, Found], None],
+    path: Path,
+) -> None:
+    """Draw curve, training points and what is found: a row a count, a column a method."""
+    methods = list(dict.fromkeys(method for _, method in found))
     with drawing(path, 3 * len(methods), 3.15 * len(grounds)) as figure:
         grid = figure.subplots(len(grounds), len(methods), squeeze=False)
         for row, (count, at) in zip(grid, grounds.items(), strict=True):
             for axes, method in zip(row, methods, strict=True):
-                found = outcomes[count, method]
                 _panel(axes, at)
-                axes.scatter(*found.samples.T, s=4, color=LOOP, alpha=0.45, linewidth=0)
+                draw(axes, at, found[count, method])
                 _points(axes, at, size=18 if count <= 50 else 7)
                 if count == next(iter(grounds)):
                     axes.set_title(method, fontweight="bold", fontsize=13)
-                note = f"covered {found.row['covered']:.0%}, off {found.row['off']:.0%}"
-                axes.set_xlabel(note, fontsize=10, color=GREY)
             row[0].set_ylabel(f"{count} points", fontsize=13, fontweight="bold")
-
-
-def fields(at: Ground, velocities: Mapping[str, flow.Field], path: Path) -> None:
-    """Draw each field's arrows at a late time, and below them the paths of samples."""
-    with drawing(path, 3.3 * len(velocities), 7.0) as figure:
-        upper, lower = figure.subplots(2, len(velocities), squeeze=False)
-        for above, below, (name, velocity) in zip(upper, lower, velocities.items(), strict=True):
-            _panel(above, at)
-            _arrows(above, at, velocity)
-            _points(above, at, size=18)
-            above.set_title(name, fontweight="bold", fontsize=12)
-            _panel(below, at)
-            places_PT2 = study.paths(at, velocity, PATHS)
-            below.plot(*places_PT2.transpose(2, 1, 0), color=LOOP, alpha=0.22, linewidth=0.7)
-            below.scatter(*places_PT2[:, -1].T, s=7, color=LOOP, linewidth=0, zorder=3)
-            _points(below, at, size=18)
-        upper[0].set_ylabel(f"velocity at t = {LATE:g}", fontsize=12)
-        lower[0].set_ylabel(f"paths of {PATHS} samples", fontsize=12)
 
 
 def _panel(axes: Axes, at: Ground) -> None:
@@ -76,7 +79,7 @@ def _points(axes: Axes, at: Ground, size: float) -> None:
 
 
 def _arrows(axes: Axes, at: Ground, velocity: flow.Field) -> None:
-    """Draw arrows of equal length where `x_t` may be; darker ones are faster."""
+    """Draw velocities as arrows of equal length; darker ones are faster."""
     ticks = np.linspace(-REACH, REACH, ARROWS + 1)[:-1] + REACH / ARROWS
     xy_P2 = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
     z_PCHW = torch.from_numpy(at.space.scale(study.raw(xy_P2)))

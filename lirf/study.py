@@ -169,20 +169,11 @@ def augment(
 
 def field(numbers: Params, at: Ground, outcome: Outcome) -> flow.Field:
     """Return the velocity field of an outcome's model."""
-    state = _initial(settings(numbers, at.seed), at, 0)
+    labels = LABELS if outcome.method == AUGMENTED else 0
+    state = _initial(settings(numbers, at.seed), at, labels)
     weights = {name: torch.from_numpy(array) for name, array in outcome.weights.items()}
     state.ema.load_state_dict(weights)
     return training.ema_field(state)
-
-
-def paths(at: Ground, velocity: flow.Field, count: int, steps: int = 100) -> np.ndarray:
-    """Return where `count` samples are after each of `steps` Euler steps, [count, steps + 1, 2]."""
-    x_MCHW = sampler.noise(sampler.seeds(at.seed, NOISE, count), SHAPE)
-    places = [x_MCHW]
-    for step in range(steps):
-        x_MCHW = x_MCHW + velocity(x_MCHW, torch.full((count,), step / steps)) / steps
-        places.append(x_MCHW)
-    return np.stack([_flat(at.space.unscale(x_MCHW.numpy())) for x_MCHW in places], axis=1)
 
 
 def table(rows: Sequence[Mapping[str, Any]], numbers: Params) -> str:

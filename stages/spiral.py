@@ -24,7 +24,8 @@ def spiral(params: Params, runs: Out, table: Out, samples: Out, fields: Out) -> 
     """Run every method at every number of points and seed.
 
     `runs` has a row a run, `table` mean and standard deviation over the seeds, `samples` shows
-    the points of the first seed, `fields` the velocities at one number of points.
+    the points of the first seed, `fields` the learned velocities, beside the exact field that
+    knows the training points by heart.
 
     Raises:
         ValueError: a run diverges; names it.
@@ -41,22 +42,21 @@ def spiral(params: Params, runs: Out, table: Out, samples: Out, fields: Out) -> 
     table.write_text(study.table(rows, params))
     seed = config.seeds[0]
     grounds = {count: study.ground(params, count, seed) for count in config.counts}
-    shown = (study.PLAIN, study.AUGMENTED, study.LOOP)
-    plane.samples(
-        grounds,
-        {(count, name): found[count, seed, name] for count in config.counts for name in shown},
-        samples,
-    )
-    at = grounds[config.drawn]
-    plane.fields(
-        at,
-        {
-            "plain": study.field(params, at, found[config.drawn, seed, study.PLAIN]),
-            "closed form: the anchors alone": partial(_memory, torch.from_numpy(at.latents)),
-            "loop": study.field(params, at, found[config.drawn, seed, study.LOOP]),
-        },
-        fields,
-    )
+    shown = {
+        (count, name): found[count, seed, name]
+        for count in config.counts
+        for name in (study.PLAIN, study.AUGMENTED, study.LOOP)
+    }
+    plane.samples(grounds, shown, samples)
+    velocities: dict[tuple[int, str], flow.Field] = {
+        (count, "learned by heart"): partial(_memory, torch.from_numpy(at.latents))
+        for count, at in grounds.items()
+    }
+    velocities |= {
+        (count, name): study.field(params, grounds[count], one)
+        for (count, name), one in shown.items()
+    }
+    plane.fields(grounds, velocities, fields)
 
 
 def _memory(anchors_NCHW: torch.Tensor, x_BCHW: torch.Tensor, t_B: torch.Tensor) -> torch.Tensor:

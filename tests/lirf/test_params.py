@@ -40,7 +40,6 @@ def test_scientific_notation_is_a_number(tmp_path: Path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("drawn: 20", "drawn: 30", "spiral.drawn = 30: must be one of spiral.counts = 10, 20,"),
         ("  jitter: 0.25", "  jiter: 0.25", "spiral.jiter: unknown key; did you mean `jitter`?"),
         (
             "  ema_decay: ",

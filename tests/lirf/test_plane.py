@@ -50,14 +50,16 @@ def test_samples_have_a_row_a_count_and_a_column_a_method(tmp_path: Path, counts
     assert not changed[:310].any()
 
 
-def test_fields_show_where_samples_go(tmp_path: Path):
-    at = ground(20)
-    for name, velocity in {"a": to_one, "b": to_one, "c": lambda x, t: -to_one(x, t)}.items():
-        plane.fields(at, {"one": velocity, "two": to_one}, tmp_path / name)
+def test_fields_have_a_row_a_count_and_a_column_a_method(tmp_path: Path):
+    grounds = {count: ground(count) for count in (10, 20)}
+    shown = {(count, name): to_one for count in grounds for name in ("one", "two")}
+    away = {(10, "one"): lambda x_BCHW, t_B: -to_one(x_BCHW, t_B)}
+    for name, velocities in {"a": shown, "b": shown, "c": {**shown, **away}}.items():
+        plane.fields(grounds, velocities, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     first, other = pixels(tmp_path / "a"), pixels(tmp_path / "c")
-    assert first.shape == (770, 726, 3)
+    assert first.shape[1] == 660
     changed = (first != other).any(axis=2)
-    assert changed[:300, :330].any()
-    assert changed[450:, :330].any()
-    assert not changed[:, 400:].any()
+    assert changed[:340, :330].any()
+    assert not changed[:, 345:].any()
+    assert not changed[350:].any()
