@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
@@ -43,10 +43,14 @@ def save(state: State, folder: Path) -> None:
                 " or set train.clip_norm"
             )
     folder.mkdir()
-    # `save_file` would make files that only their owner can read.
-    (folder / NETWORK).write_bytes(to_bytes(state.network.state_dict()))
-    (folder / EMA).write_bytes(to_bytes(state.ema.state_dict()))
-    (folder / OPTIMIZER).write_bytes(to_bytes(state.moments))
+    tensors = {
+        NETWORK: state.network.state_dict(),
+        EMA: state.ema.state_dict(),
+        OPTIMIZER: state.moments,
+    }
+    for name, named in tensors.items():
+        with files.writing(folder / name):  # `save_file` makes files that only their owner reads
+            (folder / name).write_bytes(to_bytes(named))
     document = {
         "format": FORMAT,
         "step": state.step,
@@ -66,6 +70,7 @@ def load(folder: Path, device: torch.device) -> State:
         ValueError: names the file that is missing, damaged or of another version.
     """
     document = read_document(folder)
+    _check_sizes(folder, document)
     state = training.assemble(
         document["network"], document["prediction"], document["space"], device
     )
@@ -84,6 +89,7 @@ def load_ema(folder: Path, device: torch.device) -> tuple[nn.Module, dict[str, A
         ValueError: names the file that is missing, damaged or of another version.
     """
     document = read_document(folder)
+    _check_sizes(folder, document)
     network = build(document["network"], document["space"].shape)
     _fill(network.state_dict(), folder / EMA, document)
     return network.to(device).eval().requires_grad_(False), document
@@ -111,9 +117,39 @@ def read_document(folder: Path) -> dict[str, Any]:
         document["space"] = Space.from_json(document["space"])
         state = bytearray(base64.b64decode(document["generator"]))
         document["generator"] = torch.frombuffer(state, dtype=torch.uint8)
-    except (ValueError, KeyError, TypeError):
+        torch.Generator().set_state(document["generator"])
+        right = [
+            isinstance(document["network"], dict),
+            isinstance(document["files"], dict),
+            document["prediction"] in get_args(flow.Prediction),
+            isinstance(document["step"], int) and document["step"] >= 0,
+        ]
+        if not all(right):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, RuntimeError):
         raise ValueError(f"{path}: damaged; {files.REMEDY}") from None
     return document
+
+
+def _check_sizes(folder: Path, document: dict[str, Any]) -> None:
+    """Check that the network that is described is that of the weights, before it is allocated."""
+    path = folder / EMA
+    files.verify(folder, {EMA: document["files"].get(EMA)})
+    try:
+        with torch.device("meta"):
+            wanted = build(document["network"], document["space"].shape).state_dict()
+        with safe_open(path, "pt") as stored:
+            found = {name: stored.get_slice(name).get_shape() for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, RuntimeError):
+        raise ValueError(f"{path}: damaged; {files.REMEDY}") from None
+    if found != {name: list(tensor.shape) for name, tensor in wanted.items()}:
+        raise _other_network(path)
+
+
+def _other_network(path: Path) -> ValueError:
+    return ValueError(
+        f"{path}: not the tensors of the network in {STATE}; rerun `dvc repro` to write it anew"
+    )
 
 
 def _fill(tensors: dict[str, Tensor], path: Path, document: dict[str, Any]) -> None:
@@ -126,9 +162,7 @@ def _fill(tensors: dict[str, Tensor], path: Path, document: dict[str, Any]) -> N
     if {name: tensor.shape for name, tensor in stored.items()} != {
         name: tensor.shape for name, tensor in tensors.items()
     }:
-        raise ValueError(
-            f"{path}: not the tensors of the network in {STATE}; rerun `dvc repro` to write it anew"
-        )
+        raise _other_network(path)
     with torch.no_grad():
         for name, tensor in tensors.items():
             tensor.copy_(stored[name])

@@ -1,19 +1,34 @@
-"""Files of the pipeline's own: JSON with a format version, and checksums of what lies beside it."""
+"""Files of the pipeline's own: JSON with a format version, and checksums of what lies beside it.
+
+A file can be anybody's: what it says is checked before it is used, its names among the rest.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn
 
-REMEDY = "`dvc checkout` restores it, or rerun the stage that writes it with `dvc repro -f -s`"
+REMEDY = "`python -m pipeline.repair` restores it, or has `dvc repro` make it anew"
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write JSON with sorted keys: the same document gives the same bytes."""
-    path.write_text(json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    """Write JSON with sorted keys: the same document gives the same bytes.
+
+    Raises:
+        ValueError: a number is not finite; names it.
+    """
+    for key, value in document.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{path}: {key} = {value} is not finite")
+    text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False)
+    with writing(path):
+        path.write_text(text + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -22,11 +37,11 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file is missing, not JSON, or not an object.
     """
+    if not path.is_file():  # a pipe would be waited for
+        raise ValueError(f"{path}: missing; {REMEDY}")
     try:
-        document = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise ValueError(f"{path}: missing; {REMEDY}") from None
-    except (OSError, ValueError) as error:
+        document = json.loads(path.read_bytes(), parse_constant=_refuse)
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: damaged ({error}); {REMEDY}") from None
     if not isinstance(document, dict):
         raise ValueError(f"{path}: damaged (not a JSON object); {REMEDY}")
@@ -64,11 +79,28 @@ def verify(folder: Path, expected: Mapping[str, str]) -> None:
     """Check files of `folder` against their `checksums`.
 
     Raises:
-        ValueError: names the first file that is missing or damaged.
+        ValueError: names the first file that is missing or damaged, or not in `folder`.
     """
     for name, checksum in expected.items():
         path = folder / name
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ValueError(f"{path}: not a file of {folder}; {REMEDY}")
         if not path.is_file():
             raise ValueError(f"{path}: missing; {REMEDY}")
         if sha256(path) != checksum:
             raise ValueError(f"{path}: damaged (its checksum differs); {REMEDY}")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name `path` in what the system says while it is written: of a full disk it names no file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number")

@@ -34,6 +34,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 HELDOUT = "heldout"
 BACKGROUND = "white"
 MODES = {"grey": "L", "rgb": "RGB"}
+BYTES_PER_PIXEL, BYTES_BESIDES = 16, 64e6  # of a file, at most: pixels, and all that is none
 GREY_16_BIT = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 
 Split = Literal["train", "heldout"]
@@ -127,12 +128,18 @@ def load(file: ImageFile, prepare: Prepare) -> PreparedImage:
 
     Raises:
         BadImage: the file is unreadable, empty, truncated, damaged or not an image, has more
-            than `prepare.max_megapixels`, is smaller than `prepare.resolution`, or its pixels
-            have no known white.
+            than `prepare.max_megapixels` or bytes for more, is smaller than
+            `prepare.resolution`, or its pixels have no known white.
     """
     try:
         if not file.path.is_file():
             raise BadImage(f"{file.path}: missing, or not a regular file")
+        most = prepare.max_megapixels * 1e6 * BYTES_PER_PIXEL + BYTES_BESIDES
+        if file.path.stat().st_size > most:
+            raise BadImage(
+                f"{file.path}: {file.path.stat().st_size / 1e6:.0f} MB, more than any image of"
+                f" prepare.max_megapixels = {prepare.max_megapixels:g} takes"
+            )
         content = file.path.read_bytes()
     except OSError as error:
         raise BadImage(f"{file.path}: cannot be read ({error.strerror})") from None

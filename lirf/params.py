@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import io
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
@@ -17,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.nodes import Node
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -27,6 +30,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 BANK_ZERO = "r00"
 """The round before the first: its bank is the encoded training set, its weights are untrained."""
+
+MOST_BYTES, MOST_NODES = 200_000, 20_000  # of a YAML file
+MOST_SHOWN = 500  # characters of a complaint
 
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -365,17 +371,25 @@ def read(path: Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
     Raises:
-        ValueError: one line: the file is missing, not YAML, or not a mapping.
+        ValueError: one line: the file is missing, not YAML, not a mapping, or larger than any that
+            people write, as it stands or with its aliases written out.
     """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; run from the project's folder")
     try:
-        document = YAML(typ="safe", pure=True).load(path)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; run from the project's folder") from None
+        content = path.read_bytes()
+        if len(content) > MOST_BYTES:
+            raise ValueError(f"{len(content)} bytes, at most {MOST_BYTES}")
+        _require_small(YAML(typ="safe", pure=True).compose(io.BytesIO(content)))
+        document = YAML(typ="safe", pure=True).load(io.BytesIO(content))
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "unreadable"
-        raise ValueError(f"{path}: not valid YAML{where}: {problem}") from None
+        raise ValueError(f"{path}: not valid YAML{where}: {_printable(problem)}") from None
+    except Exception as error:  # the parser lets through whatever it runs into
+        reason = _printable(str(error)) or type(error).__name__
+        raise ValueError(f"{path}: not valid YAML: {reason}") from None
     if not isinstance(document, dict):
         raise ValueError(f"{path}: must be a mapping of sections, is {type(document).__name__}")
     return document
@@ -393,7 +407,29 @@ def validate(model: type[Document], document: Mapping[str, Any], name: str) -> D
         errors = error.errors(include_url=False)
         # A mistyped key is both unknown and missing: the former names the remedy.
         first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
-        raise ValueError(f"{name}: {_explain(model, first)}") from None
+        raise ValueError(f"{name}: {_printable(_explain(model, first))}") from None
+
+
+def _require_small(root: Node | None) -> None:
+    """Raise ValueError if YAML nodes, with aliases written out, are too many or without an end."""
+    sizes: dict[int, int] = {}
+
+    def size(node: Node) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = MOST_NODES + 1  # of a node within itself
+            below = [] if isinstance(node.value, str) else node.value
+            children = [one for row in below for one in (row if isinstance(row, tuple) else [row])]
+            sizes[id(node)] = 1 + sum(map(size, children))
+        return sizes[id(node)]
+
+    if root is not None and size(root) > MOST_NODES:
+        raise ValueError(f"more than {MOST_NODES} values, with aliases written out")
+
+
+def _printable(text: str) -> str:
+    """Return `text` on one line of reasonable length that no terminal takes for a command."""
+    line = "".join(one if one.isprintable() else " " for one in " ".join(text.split()))
+    return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN - 3]}..."
 
 
 def _missing(model: str, after: str) -> str:
@@ -404,7 +440,7 @@ def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
     """Turn pydantic's first complaint into one line: key, value, remedy."""
     location = [str(part) for part in error["loc"]]
     key = ".".join(part for part in location if part not in ("[key]", "transformer", "mlp"))
-    value = repr(error["input"])
+    value = reprlib.repr(error["input"])
     match error["type"]:
         case "value_error":  # ours: it already says everything
             return str(error.get("ctx", {})["error"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -76,13 +77,22 @@ class Space:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
-        """Read what `to_json` wrote."""
-        return cls(
-            autoencoder=str(document["autoencoder"]),
-            shape=tuple(document["shape"]),
-            mean=tuple(document["mean"]),
-            std=tuple(document["std"]),
-        )
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            autoencoder = str(document["autoencoder"])
+            C, H, W = (operator.index(side) for side in document["shape"])
+            mean, std = (tuple(map(float, document[name])) for name in ("mean", "std"))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise ValueError("not a latent space") from None
+        if min(C, H, W) < 1 or not len(mean) == len(std) == C:
+            raise ValueError(f"not a latent space: {C}x{H}x{W} with {len(mean)} means")
+        if not (np.isfinite(mean).all() and np.isfinite(std).all() and min(std) > 0):
+            raise ValueError("not a latent space: its scaling is not finite")
+        return cls(autoencoder, (C, H, W), mean, std)
 
     def _columns(self, like_NCHW: Array) -> tuple[Array, Array]:
         """Return mean and std as [C, 1, 1] of the same kind and device as `like_NCHW`."""

@@ -4,10 +4,16 @@ A *part* is a folder with one array, its table and a manifest (`part.json`) that
 version, the attributes and a checksum of every file, so that a missing, truncated or altered
 file is named before it is used. A *bank* is a folder of parts, one a round: a merge adds a part
 and leaves the bytes of the earlier ones alone.
+
+What a file says of itself is not believed: an array has the layout that is written here and as many
+rows as its table, a part's name is no path, and no codec is used but those of `CODECS`.
 """
 
 from __future__ import annotations
 
+import math
+import operator
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +34,12 @@ CHUNK_ROWS = 64
 SHARD_ROWS = 8192
 MANIFEST = "part.json"
 INDEX = "bank.json"
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")  # of a part
+DTYPES = frozenset({"uint8", "int64", "float32", "float64"})
+CODECS = frozenset({"sharding_indexed", "bytes", "zstd", "crc32c"})
+MOST_ROWS = 10**7
+MOST_NUMBERS = 2**24  # of an item: 16 channels of 1024 x 1024
 
 BANK_SCHEMA = pa.schema(
     [
@@ -91,15 +103,15 @@ def write_part(folder: Path, array: np.ndarray, rows: pa.Table, attributes: dict
     """
     assert len(array) == rows.num_rows, "one row an item"
     folder.mkdir()
-    shards = min(SHARD_ROWS, -(-max(len(array), 1) // CHUNK_ROWS) * CHUNK_ROWS)
-    stored = zarr.create_array(
-        LocalStore(folder / "array"),
-        shape=array.shape,
-        dtype=array.dtype,
-        chunks=(CHUNK_ROWS, *array.shape[1:]),
-        shards=(shards, *array.shape[1:]),
-    )
-    stored[:] = array
+    with files.writing(folder / "array"):
+        stored = zarr.create_array(
+            LocalStore(folder / "array"),
+            shape=array.shape,
+            dtype=array.dtype,
+            chunks=(CHUNK_ROWS, *array.shape[1:]),
+            shards=(_shard_rows(len(array)), *array.shape[1:]),
+        )
+        stored[:] = array
     write_table(folder / "rows.parquet", rows)
     manifest = {"format": FORMAT, "attributes": attributes, "files": files.checksums(folder)}
     files.write_json(folder / MANIFEST, manifest)
@@ -113,8 +125,14 @@ def read_part(folder: Path) -> Part:
     """
     rows, attributes = read_rows(folder)
     _verify(folder, "array")
-    group = zarr.open_array(LocalStore(folder / "array", read_only=True), mode="r")
-    return Part(np.asarray(group[:]), rows, attributes)
+    _check_layout(folder / "array" / "zarr.json", rows.num_rows)
+    try:  # of format 3 alone: a filter of format 2 can be a pickle
+        stored = zarr.open_array(LocalStore(folder / "array", read_only=True), zarr_format=3)
+        return Part(np.asarray(stored[:]), rows, attributes)
+    except MemoryError:
+        raise
+    except Exception as error:  # codecs let through whatever they run into
+        raise ValueError(f"{folder / 'array'}: damaged ({error}); {files.REMEDY}") from None
 
 
 def read_rows(folder: Path) -> tuple[pa.Table, dict[str, Any]]:
@@ -126,16 +144,36 @@ def read_rows(folder: Path) -> tuple[pa.Table, dict[str, Any]]:
 def write_latents(
     folder: Path, latents_NCHW: np.ndarray, rows: pa.Table, space: Space, **attributes: Any
 ) -> None:
-    """Write scaled latents as one part that carries its space."""
+    """Write scaled latents as one part that carries its space.
+
+    Raises:
+        ValueError: a latent is not finite; names it.
+    """
     assert latents_NCHW.dtype == np.float32, "latents are float32"
     assert latents_NCHW.shape[1:] == space.shape, "latents have the shape of their space"
+    _require_finite(folder, latents_NCHW, rows)
     write_part(folder, latents_NCHW, rows, {**attributes, "space": space.to_json()})
 
 
 def read_latents(folder: Path) -> Bank:
     """Read what `write_latents` wrote."""
     part = read_part(folder)
-    return Bank(part.array, part.rows, Space.from_json(part.attributes["space"]))
+    space = read_space(folder, part.attributes)
+    if part.array.dtype != np.float32 or part.array.shape[1:] != space.shape:
+        raise ValueError(f"{folder}: not latents of its space; {files.REMEDY}")
+    return Bank(part.array, part.rows, space)
+
+
+def read_space(folder: Path, attributes: Mapping[str, Any]) -> Space:
+    """Return the space among the attributes of the part in `folder`.
+
+    Raises:
+        ValueError: there is none; names the part's manifest.
+    """
+    try:
+        return Space.from_json(attributes.get("space", {}))
+    except ValueError as error:
+        raise ValueError(f"{folder / MANIFEST}: damaged ({error}); {files.REMEDY}") from None
 
 
 def write_bank(
@@ -151,16 +189,13 @@ def write_bank(
     Raises:
         ValueError: the new latents are of another space than `previous`, or a latent is not finite.
     """
-    finite_N = np.isfinite(latents_NCHW).all(axis=(1, 2, 3))
-    if not finite_N.all():
-        culprit = rows["id"][int(np.argmin(finite_N))].as_py()
-        raise ValueError(f"{folder}: the latent of {culprit} is not finite")
+    _require_finite(folder, latents_NCHW, rows)
     parts = [] if previous is None else _part_names(previous)
     folder.mkdir()
     for name in parts:
         assert previous is not None
         _, attributes = read_rows(previous / name)
-        Space.from_json(attributes["space"]).require(space, str(previous / name))
+        read_space(previous / name, attributes).require(space, str(previous / name))
         shutil.copytree(previous / name, folder / name)
     write_latents(folder / round_, latents_NCHW, rows.cast(BANK_SCHEMA), space)
     files.write_json(folder / INDEX, {"format": FORMAT, "parts": [*parts, round_]})
@@ -172,10 +207,13 @@ def read_bank(folder: Path) -> Bank:
     Raises:
         ValueError: a part is missing, damaged, of another version or of another space.
     """
-    parts = [read_latents(folder / name) for name in _part_names(folder)]
+    names = _part_names(folder)
+    parts = [read_latents(folder / name) for name in names]
     space = parts[0].space
-    for name, part in zip(_part_names(folder), parts, strict=True):
+    for name, part in zip(names, parts, strict=True):
         space.require(part.space, str(folder / name))
+        if part.rows.schema != BANK_SCHEMA:
+            raise ValueError(f"{folder / name}: its table is not that of a bank; {files.REMEDY}")
     return Bank(
         np.concatenate([part.latents for part in parts]),
         pa.concat_tables([part.rows for part in parts]),
@@ -185,30 +223,88 @@ def read_bank(folder: Path) -> Bank:
 
 def write_table(path: Path, rows: pa.Table) -> None:
     """Write a table as Parquet; the same rows give the same bytes."""
-    pq.write_table(rows, path, compression="zstd")
+    with files.writing(path):
+        pq.write_table(rows, path, compression="zstd")
 
 
 def read_table(path: Path) -> pa.Table:
     """Read a Parquet table.
 
     Raises:
-        ValueError: the file is missing or is not Parquet.
+        ValueError: the file is missing, is not Parquet or has absurdly many rows.
     """
     try:
-        return pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows > MOST_ROWS:
+                raise ValueError(f"{file.metadata.num_rows} rows, at most {MOST_ROWS}")
+            return file.read()
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise ValueError(f"{path}: cannot be read ({error}); {files.REMEDY}") from None
+
+
+def _require_finite(folder: Path, latents_NCHW: np.ndarray, rows: pa.Table) -> None:
+    """Raise ValueError, naming the first latent that is not finite."""
+    finite_N = np.isfinite(latents_NCHW).all(axis=(1, 2, 3))
+    if not finite_N.all():
+        culprit = rows["id"][int(np.argmin(finite_N))].as_py()
+        raise ValueError(f"{folder}: the latent of {culprit} is not finite")
 
 
 def _part_names(folder: Path) -> list[str]:
     """Return the names of a bank's parts, oldest first."""
-    index = files.read_versioned(folder / INDEX, FORMAT)
-    return [str(name) for name in index["parts"]]
+    names = files.read_versioned(folder / INDEX, FORMAT).get("parts")
+    named = isinstance(names, list) and all(NAME.fullmatch(str(name)) for name in names)
+    if not names or not named or len(set(names)) < len(names):
+        raise ValueError(f"{folder / INDEX}: damaged (no names of parts); {files.REMEDY}")
+    return names
 
 
 def _verify(folder: Path, below: str) -> dict[str, Any]:
     """Check the files of a part that start with `below`, and return its manifest."""
     manifest = files.read_versioned(folder / MANIFEST, FORMAT)
+    if not all(isinstance(manifest.get(key), dict) for key in ("files", "attributes")):
+        raise ValueError(f"{folder / MANIFEST}: damaged; {files.REMEDY}")
     named = {name: value for name, value in manifest["files"].items() if name.startswith(below)}
     files.verify(folder, named)
+    there = {path.relative_to(folder).as_posix() for path in folder.glob(f"{below}/**/*")}
+    unknown = sorted(name for name in there - named.keys() if (folder / name).is_file())
+    if unknown:
+        raise ValueError(f"{folder / unknown[0]}: not in {MANIFEST}; {files.REMEDY}")
+    if not named:
+        raise ValueError(f"{folder / below}: not in {MANIFEST}; {files.REMEDY}")
     return manifest
+
+
+def _shard_rows(count: int) -> int:
+    """Return how many rows a file of an array of `count` rows holds."""
+    return min(SHARD_ROWS, -(-max(count, 1) // CHUNK_ROWS) * CHUNK_ROWS)
+
+
+def _check_layout(path: Path, count: int) -> None:
+    """Check that the array described at `path` has `count` rows and the layout of `write_part`.
+
+    An absurd shape would be allocated before its lack of data is seen, and a codec is code.
+
+    Raises:
+        ValueError: it has not.
+    """
+    document = files.read_json(path)
+    try:
+        length, *item = (operator.index(side) for side in document["shape"])
+        (shards,) = document["codecs"]
+        inner = shards["configuration"]
+        codecs = {one["name"] for one in (shards, *inner["codecs"], *inner["index_codecs"])}
+        right = [
+            document["zarr_format"] == 3,
+            document["data_type"] in DTYPES,
+            length == count,
+            min(item, default=1) >= 0 and math.prod(item) <= MOST_NUMBERS,
+            document["chunk_grid"]["configuration"]["chunk_shape"] == [_shard_rows(count), *item],
+            inner["chunk_shape"] == [CHUNK_ROWS, *item],
+            codecs == CODECS,
+            not document.get("storage_transformers"),
+        ]
+    except (KeyError, TypeError, ValueError):
+        right = [False]
+    if not all(right):
+        raise ValueError(f"{path}: not an array as it is written here; {files.REMEDY}")

@@ -120,8 +120,11 @@ def train(
     steps: int,
     augmented: Augmented | None = None,
     real_N: Tensor | None = None,
+    interrupted: Callable[[], object] = lambda: False,
 ) -> Iterator[tuple[int, float]]:
     """Take `steps` steps on the rows of `latents_NCHW`, and yield (step, loss) of each in turn.
+
+    Fewer once `interrupted` is true, but not less than one.
 
     All rows are equally likely, unless `config.real_share` says how many of a batch are rows where
     `real_N` (bool, on the CPU; None: everywhere) is true: exactly that share where it is a whole
@@ -147,7 +150,9 @@ def train(
     end = state.step + steps
     while state.step < end:
         first, count = state.step + 1, min(CHECK_EVERY, end - state.step)
-        losses_S = [_descend(state, draw, update) for _ in range(count)]
+        losses_S = [_descend(state, draw, update)]
+        while len(losses_S) < count and not interrupted():
+            losses_S.append(_descend(state, draw, update))
         losses = torch.stack(losses_S).tolist()
         for step, loss in enumerate(losses, start=first):
             if not math.isfinite(loss):
@@ -156,6 +161,8 @@ def train(
                     " train.clip_norm"
                 )
         yield from enumerate(losses, start=first)
+        if interrupted():
+            return
 
 
 def ema_field(state: State) -> flow.Field:

@@ -69,12 +69,14 @@ def order(
 
 def unpack(root: Path, files: dict[str, str], gone: Iterable[str] = ()) -> None:
     """Write `files` below `root`, each whole or not at all."""
+    gone = list(gone)
+    for name in (*gone, *files):
+        if not (root / name).resolve().is_relative_to(root.resolve()):
+            raise ValueError(f"{name}: is outside of the repository")
     for name in gone:
         (root / name).unlink(missing_ok=True)
     for name, content in files.items():
         path = root / name
-        if not path.resolve().is_relative_to(root.resolve()):
-            raise ValueError(f"{name}: is outside of the repository")
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")
         partial.write_bytes(zlib.decompress(base64.b64decode(content)))

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lirf import admission, files, store
 from lirf.params import Params
-from lirf.space import Space, flat
+from lirf.space import flat
 from stages import command
 from stages.command import Out
 
@@ -33,7 +33,7 @@ def admit(
         ValueError: an input is damaged or of another space.
     """
     known, new = store.read_bank(bank), store.read_part(corrected)
-    known.space.require(Space.from_json(new.attributes["space"]), str(corrected))
+    known.space.require(store.read_space(corrected, new.attributes), str(corrected))
     attributes = new.attributes
     scales = admission.Scales(
         attributes["lambda"],

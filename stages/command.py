@@ -3,25 +3,59 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import inspect
+import os
 import shutil
+import signal
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NewType
+from typing import NewType, NoReturn
 
+import stages
 from lirf import params
 
 Out = NewType("Out", Path)
 """A file or folder that the stage writes. It gets a temporary sibling, renamed on success."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+REMEDIES = {
+    errno.ENOSPC: "free some space on its disk and rerun `dvc repro`",
+    errno.EDQUOT: "free some space within your quota and rerun `dvc repro`",
+    errno.EFBIG: "allow larger files (`ulimit -f`) and rerun `dvc repro`",
+    errno.EROFS: "make it writable and rerun `dvc repro`",
+    errno.EACCES: "make it accessible and rerun `dvc repro`",
+}
+
+BATCHES = {
+    "autoencoder": "autoencoder.batch",
+    "encode": "encode.batch",
+    "train": "train.batch",
+    "sample": "sample.batch",
+    "evaluate": "sample.batch",
+    "diagnose": "sample.batch",
+}
+"""What to lower where a stage's memory is not enough; the others have nothing to lower."""
+
+
+class Interrupted(BaseException):
+    """A signal of `SIGNALS` arrived: everything ends, and what is not whole goes."""
+
+    def __init__(self, number: int, message: str = "interrupted; `dvc repro` starts it again"):
+        super().__init__(message)
+        self.number = number
 
 
 def run(stage: Callable[..., None]) -> None:
     """Run `stage` with options from the command line and `params.yaml` of the current folder.
 
     Every parameter of `stage` but `params` is an option: `Path` an input, `Out` an output, `str` a
-    name. A mistake of the user's ends in one line and exit status 1, and leaves no output behind.
+    name. A mistake of the user's ends in one line and exit status 1, and leaves no output behind;
+    so do a full disk, too little memory and, with the shells' own status, SIGINT and SIGTERM.
     """
     hints = typing.get_type_hints(stage)
     names = [name for name in inspect.signature(stage).parameters if name != "params"]
@@ -33,6 +67,8 @@ def run(stage: Callable[..., None]) -> None:
     outputs = {name: Path(values[name]) for name in names if hints[name] is Out}
     inputs = {name: Path(values[name]) for name in names if hints[name] is Path}
     partial = {name: path.with_name(f".{path.name}.partial") for name, path in outputs.items()}
+    for number in SIGNALS:
+        signal.signal(number, _interrupt)
     try:
         numbers = params.load(Path("params.yaml"))
         for path in partial.values():
@@ -42,11 +78,46 @@ def run(stage: Callable[..., None]) -> None:
         for name, path in outputs.items():
             _remove(path)
             partial[name].rename(path)
+    except Interrupted as signalled:
+        print(signalled, file=sys.stderr)  # noqa: T201
+        sys.exit(128 + signalled.number)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {one_line(error)}")
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        sys.exit(f"error: {stage.__name__}: {_more_memory(stage.__name__, error)}")
     finally:
         for path in partial.values():
             _remove(path)
+
+
+@contextmanager
+def deferred() -> Iterator[Callable[[], int]]:
+    """Within it a signal of `SIGNALS` only makes the yielded function return its number, else 0.
+
+    So does the end of DVC, which ends other stages at once. For a stage that can write down where
+    it is: it has as long as who sends the signal allows, usually 10 to 30 s. The signal counts when
+    the block ends; a stage that has something to say raises an `Interrupted` of its own.
+    """
+    arrived: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: arrived.append(number))
+        for number in SIGNALS
+    }
+    stages.end_with_dvc(signal.SIGTERM)
+    try:
+        yield lambda: arrived[0] if arrived else 0
+    finally:
+        stages.end_with_dvc(signal.SIGKILL)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if arrived:
+        raise Interrupted(arrived[0])
+
+
+def _interrupt(number: int, _: object) -> NoReturn:
+    raise Interrupted(number)
 
 
 def _remove(path: Path) -> None:
@@ -56,6 +127,25 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether it is what Python, NumPy or torch say when memory is not enough.
+
+    By its name, because a stage that needs no torch does not load it.
+    """
+    named = type(error).__name__ == "OutOfMemoryError"
+    return named or isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+
+
+def _more_memory(stage: str, error: BaseException) -> str:
+    """Say whose memory is not enough, and what to lower."""
+    whose = "GPU memory" if type(error).__name__ == "OutOfMemoryError" else "memory"
+    remedy = f"lower {BATCHES[stage]}" if stage in BATCHES else "end other programs"
+    return f"out of {whose}; {remedy} and rerun `dvc repro`"
+
+
 def one_line(error: Exception) -> str:
-    """Return the whole message on one line."""
+    """Return the whole message on one line, with a remedy where it is the system's."""
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{os.strerror(error.errno).lower()}; {REMEDIES[error.errno]}"
     return " ".join(str(error).split()) or type(error).__name__

@@ -7,10 +7,12 @@ import hashlib
 import math
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ from stages.progress import track
 
 SCRATCH = Path(".scratch")  # in the current folder; DVC does not know it
 CURVE_POINTS = 500
+ENDING_S = 30.0  # how long an interrupted process may take to end
 
 Look = Callable[[training.State], float]
 """The collapse of a state, where one is looked for: else minus infinity, which never stops."""
@@ -54,7 +57,8 @@ def train(
     A checkpoint every `train.checkpoint_every` steps and at the end lies in
     `.scratch/train-<run>/<fingerprint>`, where the fingerprint is of all that the result depends
     on. An interrupted run resumes there, a finished one whose outputs were lost is not repeated,
-    and checkpoints of another fingerprint are deleted.
+    and checkpoints of another fingerprint are deleted. SIGINT and SIGTERM leave a checkpoint of
+    the step that they find.
     """
     if run not in params.models:
         raise ValueError(f"models.{run} is missing; add `{run}: {{after: ROUND, steps: N}}`")
@@ -67,19 +71,27 @@ def train(
         (seed,) = seeds.seeds(params.initialize.seed, f"train {run}", 1)
         begin = training.afresh(begin, seed)
     fingerprint = _fingerprint(params, run, bank, augmented, start)
-    with _claim(SCRATCH / f"train-{run}", fingerprint) as scratch:
+    claimed = _claim(SCRATCH / f"train-{run}", fingerprint)
+    with claimed as scratch, command.deferred() as interrupted:
         state, losses = _resume(scratch, where) or (begin, [])
         first = state.step - len(losses) + 1
         latents = torch.from_numpy(known.latents).to(where)
         look = _looker(params, known, where)
         real_N = torch.from_numpy(known.real)
-        take = partial(training.train, state, latents, augmented=versions, real_N=real_N)
-        work = _optimise(params, state, take, losses, steps, scratch, run, look)
+        take = partial(
+            training.train,
+            state,
+            latents,
+            augmented=versions,
+            real_N=real_N,
+            interrupted=interrupted,
+        )
+        work = _optimise(params, state, take, losses, steps, scratch, run, look, interrupted)
         try:
             for _ in track(work, steps - len(losses), f"train {run}"):
                 pass
         except ValueError as error:
-            raise ValueError(f"{run}: {error}") from None
+            raise ValueError(f"train {run}: {error}") from None
         checkpoint.save(state, weights)
         _write_curve(loss, first, losses)
 
@@ -116,10 +128,14 @@ def _optimise(
     scratch: Path,
     run: str,
     look: Look,
+    interrupted: Callable[[], int],
 ) -> Iterator[None]:
     """Extend `losses` to `steps` entries, with a checkpoint at every multiple and at the end.
 
     Fewer entries where `look` says that the state is collapsed, and then one line of it.
+
+    Raises:
+        command.Interrupted: after a checkpoint.
     """
     every, stop = params.train.checkpoint_every, params.train.stop_on
     while len(losses) < steps:
@@ -137,8 +153,14 @@ def _optimise(
         for _, value in take(params.train, count):
             losses.append(value)
             yield
-        if len(losses) % every == 0:
+        if len(losses) % every == 0 or interrupted():
             _keep(scratch, state, losses)
+        if interrupted():
+            raise command.Interrupted(
+                interrupted(),
+                f"train {run}: interrupted after {len(losses)} of {steps} steps; `dvc repro` goes"
+                " on from there",
+            )
     _keep(scratch, state, losses)
 
 
@@ -169,23 +191,35 @@ def _looker(params: Params, known: store.Bank, where: torch.device) -> Look:
 def _claim(parent: Path, fingerprint: str) -> Iterator[Path]:
     """Give the scratch folder of `fingerprint`, alone in `parent`, to this process only.
 
+    It waits for one whose `dvc` was killed, and which now writes a checkpoint.
+
     Raises:
-        ValueError: another process, perhaps orphaned by a killed `dvc`, works there.
+        ValueError: another process works there, and goes on.
     """
     parent.mkdir(parents=True, exist_ok=True)
     with (parent / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"{parent}: another process is at work there; wait for it or end it"
-            ) from None
+        deadline = time.monotonic() + ENDING_S
+        while not _locked(lock):
+            if time.monotonic() > deadline:
+                raise ValueError(
+                    f"{parent}: another process is at work there; wait for it or end it"
+                )
+            time.sleep(0.1)
         for stale in parent.iterdir():
             if stale.is_dir() and stale.name != fingerprint:
                 shutil.rmtree(stale)
         scratch = parent / fingerprint
         scratch.mkdir(exist_ok=True)
         yield scratch
+
+
+def _locked(file: IO[str]) -> bool:
+    """Try to take the kernel's lock on `file`, which ends with the process that holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _keep(scratch: Path, state: training.State, losses: list[float]) -> None:

@@ -1,94 +1,39 @@
 """The workflow as a user meets it: a real DVC repository, a folder of images, real commands."""
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 from ruamel.yaml import YAML
 
 from lirf import store
 
-ROOT = Path(__file__).parents[1]
-TINY: dict[str, dict[str, Any]] = {
-    "prepare": {"images": "photos", "resolution": 8},
-    "autoencoder": {"widths": [8, 8], "steps": 20, "batch": 8, "manifold_neighbours": 2},
-    "initialize": {
-        "network": {"kind": "transformer", "patch": 2, "width": 16, "depth": 1, "heads": 2}
-    },
-    "train": {"batch": 8},
-    "sample": {"ratio": 2, "solver": "euler", "steps": 4},
-    "admit": {"rule": "spacing", "spacing": 1000.0, "novelty": 0.0},
-    "evaluate": {"samples": 70, "neighbours": 3},
-    "rounds": {"r01": {"after": "r00", "lambda": 0.8}},
-    "models": {
-        "r01": {"after": "r00", "steps": 6},
-        "final": {"after": "r01", "steps": 6},
-        "baseline": {"after": "r00", "steps": 12},
-    },
-}
+sys.path.insert(0, str(Path(__file__).parent))  # `tiny`: importlib mode adds no folder
+
+from tiny import DVC, edit, environment, make_project
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def photos(folder: Path, count: int, seed: int) -> None:
-    """Write images of soft blobs: smooth, and different from one another."""
-    folder.mkdir(parents=True)
-    generator = np.random.default_rng(seed)
-    y, x = np.mgrid[0:16, 0:16] / 15
-    for index in range(count):
-        centre_y, centre_x, width = generator.uniform([0.2, 0.2, 0.1], [0.8, 0.8, 0.4])
-        blob = np.exp(-((y - centre_y) ** 2 + (x - centre_x) ** 2) / width**2)
-        Image.fromarray((255 * blob).astype(np.uint8)).save(folder / f"{index:03d}.png")
-
-
-def edit(project: Path, changes: dict[str, dict[str, Any]]) -> None:
-    """Change sections of params.yaml; `rounds` and `models` are replaced whole."""
-    path = project / "params.yaml"
-    document = YAML(typ="safe").load(path)
-    for section, values in changes.items():
-        whole = section in {"rounds", "models"}
-        document[section] = values if whole else {**document[section], **values}
-    YAML().dump(document, path)
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a DVC repository of the project's own files with tiny params and other images."""
-    folder = tmp_path_factory.mktemp("project")
-    for name in ("lirf", "stages"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
-        shutil.copy(ROOT / name, folder)
-    photos(folder / "photos" / "train", count=12, seed=0)
-    photos(folder / "photos" / "heldout", count=9, seed=1)
-    edit(folder, TINY)
-    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
-    dvc = [sys.executable, "-m", "dvc"]
-    subprocess.run([*dvc, "init", "--quiet"], cwd=folder, check=True)
-    subprocess.run([*dvc, "config", "core.analytics", "false"], cwd=folder, check=True)
-    return folder
+    return make_project(tmp_path_factory.mktemp("project") / "tiny")
 
 
 @pytest.fixture(scope="module")
-def dvc(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def dvc(project: Path) -> Run:
     """Return a function that runs a DVC command in the project as a user would."""
-    elsewhere = str(tmp_path_factory.mktemp("dvc"))
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    own = {"PATH": path, "DVC_SITE_CACHE_DIR": elsewhere, "DVC_GLOBAL_CONFIG_DIR": elsewhere}
 
     def run(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-m", "dvc", *arguments],
+            [*DVC, *arguments],
             cwd=project,
-            env={**os.environ, **own},
+            env=environment(project.with_name("dvc")),
             capture_output=True,
             text=True,
             check=False,

@@ -69,7 +69,7 @@ def test_the_field_is_that_of_the_averaged_weights(tmp_path: Path, state):
 def test_a_missing_file_is_named(tmp_path: Path, state, name: str):
     checkpoint.save(state, tmp_path / "a")
     (tmp_path / "a" / name).unlink()
-    with pytest.raises(ValueError, match=f"{name}: (missing|cannot be read); `dvc") as error:
+    with pytest.raises(ValueError, match=f"{name}: (missing|cannot be read); `python") as error:
         checkpoint.load(tmp_path / "a", CPU)
     assert "\n" not in str(error.value)
 

@@ -115,7 +115,7 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path, name: str, fault: st
     else:
         path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     said = "missing" if fault == "missing" else "damaged"
-    with pytest.raises(ValueError, match=f"{path}: {said}.*dvc checkout"):
+    with pytest.raises(ValueError, match=f"{path}: {said}.*pipeline.repair"):
         store.read_latents(tmp_path / "part")
 
 
@@ -125,7 +125,7 @@ def test_a_manifest_that_is_not_ours_is_named(tmp_path: Path, content: str | Non
     store.write_latents(folder, latents(3), rows(3), SPACE)
     manifest = folder / store.MANIFEST
     manifest.unlink() if content is None else manifest.write_text(content)
-    with pytest.raises(ValueError, match=r"part\.json: .*(dvc checkout|dvc repro)"):
+    with pytest.raises(ValueError, match=r"part\.json: .*(pipeline.repair|dvc repro)"):
         store.read_latents(folder)
 
 

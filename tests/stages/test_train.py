@@ -17,6 +17,7 @@ import torch
 
 from lirf import augmentation, checkpoint, params, store, training
 from lirf.space import Space
+from stages import command
 from stages.command import Out
 from stages.train import train
 
@@ -125,6 +126,29 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, bank: Path, star
     resumed = run(config, "r01", bank, start, tmp_path / "resumed")
     for path in scratch.rglob("step-*"):
         assert path.name == "step-000000600"
+    scratch.rename(tmp_path / "aside")
+    assert run(config, "r01", bank, start, tmp_path / "whole") == resumed
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_a_checkpoint_of_the_step_that_it_finds(
+    tmp_path: Path, bank: Path, start: Path, number: signal.Signals
+):
+    config, scratch = numbers(steps=2000, checkpoint_every=2000), tmp_path / "work" / ".scratch"
+    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(number))
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(command.Interrupted, match=r"after \d+ of 2000 steps") as stopped:
+            run(config, "r01", bank, start, tmp_path / "stopped")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert stopped.value.number == number
+    assert not any((tmp_path / "stopped").iterdir())
+    (kept,) = scratch.glob("train-r01/*/step-*")
+    taken = int(kept.name.removeprefix("step-"))
+    assert 0 < taken < 2000
+    assert f"after {taken} of" in str(stopped.value)
+    resumed = run(config, "r01", bank, start, tmp_path / "resumed")
     scratch.rename(tmp_path / "aside")
     assert run(config, "r01", bank, start, tmp_path / "whole") == resumed
 
@@ -333,7 +357,7 @@ def test_a_loss_that_is_not_finite_names_the_run_and_leaves_the_checkpoint(
     tmp_path: Path, bank: Path, start: Path
 ):
     config = numbers(learning_rate=1e30, clip_norm=None, checkpoint_every=1)
-    with pytest.raises(ValueError, match=r"^r01: step \d+: the (loss|weights)") as error:
+    with pytest.raises(ValueError, match=r"^train r01: step \d+: the (loss|weights)") as error:
         run(config, "r01", bank, start, tmp_path / "out")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out" / "weights").exists()
@@ -353,7 +377,10 @@ def test_a_model_without_a_line_is_named(tmp_path: Path, bank: Path, start: Path
         run(numbers(), "r09", bank, start, tmp_path / "out")
 
 
-def test_two_processes_do_not_share_a_scratch(tmp_path: Path, bank: Path, start: Path):
+def test_two_processes_do_not_share_a_scratch(
+    tmp_path: Path, bank: Path, start: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("stages.train.ENDING_S", 0.3)
     folder = Path(".scratch/train-r01")
     folder.mkdir(parents=True)
     with (folder / "lock").open("w") as lock:
