@@ -13,20 +13,14 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
-from lirf import augmentation, files, manifold, params
+from lirf import files, params
 from lirf.space import Space
 
 CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 FINGERPRINT = "fingerprint.json"
-LEAST_BATCH = 4
 LEAST_GROUP = 4
 """Channels normalised together, at least. One alone would forget its own mean and scale."""
-
-WARMUP = 0.05
-"""Share of the steps over which the learning rate rises."""
-CLIP_NORM = 1.0
-"""Largest norm of the gradient."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +29,6 @@ class Autoencoder:
 
     model: AutoencoderKL
     fingerprint: str
-
-
-@dataclass(frozen=True)
-class Losses:
-    """The terms of the loss at one step, unweighted."""
-
-    reconstruction: float
-    kl: float
-    manifold: float
 
 
 def build(config: params.Autoencoder, channels: int, resolution: int) -> AutoencoderKL:
@@ -79,69 +64,6 @@ def build(config: params.Autoencoder, channels: int, resolution: int) -> Autoenc
         )
 
 
-def train(
-    model: AutoencoderKL,
-    images_NCHW: np.ndarray,
-    config: params.Autoencoder,
-    device: torch.device,
-) -> Iterator[Losses]:
-    """Train `model` in place on uint8 images; yield the losses of each of `config.steps` steps.
-
-    Half of a batch are images in random order, the other half a neighbour of each, all moved by
-    up to `config.shift` of the side. Reconstruction is the mean absolute error, KL is per latent
-    number, the manifold loss is that of `lirf.manifold`. Adam; the learning rate rises over the
-    first WARMUP of the steps and falls to 0 on half a cosine. fp32.
-
-    Raises:
-        ValueError: too few images for the neighbours, or a loss that is not finite.
-    """
-    if config.batch < LEAST_BATCH:
-        raise ValueError(f"autoencoder.batch = {config.batch}: at least {LEAST_BATCH} needed")
-    generator = torch.Generator().manual_seed(config.seed)
-    x_NCHW = pixels_to_signal(images_NCHW)
-    reach = round(config.shift * images_NCHW.shape[-1])
-    neighbours_NK = manifold.neighbours(images_NCHW, config.manifold_neighbours)
-    batches = manifold.pairs(neighbours_NK, config.batch // 2, generator)
-    _to(model, device).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
-    for step in range(config.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * _schedule(step / config.steps)
-        x_BCHW = augmentation.shifted_pairs(x_NCHW[torch.cat(next(batches))], reach, generator)
-        losses = _losses(model, x_BCHW.to(device), generator)
-        total = losses[0] + config.kl_weight * losses[1] + config.manifold_weight * losses[2]
-        if not torch.isfinite(total):
-            raise ValueError(
-                f"the autoencoder's loss is {total.item()} at step {step + 1};"
-                f" lower autoencoder.learning_rate = {config.learning_rate}"
-            )
-        optimizer.zero_grad()
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
-        optimizer.step()
-        yield Losses(*(loss.item() for loss in losses))
-    model.eval()
-
-
-def _losses(
-    model: AutoencoderKL, x_BCHW: torch.Tensor, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return reconstruction, KL and manifold loss; image i of the batch is paired with B/2 + i."""
-    posterior = _posterior(model, x_BCHW)
-    mean_BCHW = posterior.mean
-    noise_BCHW = torch.randn(mean_BCHW.shape, generator=generator).to(mean_BCHW)
-    decoded_BCHW = _decoded(model, mean_BCHW + posterior.std * noise_BCHW)
-    reconstruction = (decoded_BCHW - x_BCHW).abs().mean()
-    kl = posterior.kl().mean() / mean_BCHW[0].numel()
-    (xi, xj), (zi, zj) = x_BCHW.chunk(2), mean_BCHW.chunk(2)
-    return reconstruction, kl, manifold.loss(xi, xj, zi, zj)
-
-
-def _schedule(progress: float) -> float:
-    """Return the share of the learning rate at a share of the steps done."""
-    return min(1.0, (progress + 1e-3) / WARMUP) * (1 + math.cos(math.pi * progress)) / 2
-
-
 def save(model: AutoencoderKL, folder: Path) -> str:
     """Write diffusers' own files and the fingerprint beside them; return the fingerprint.
 
@@ -172,7 +94,7 @@ def load(folder: Path, device: torch.device) -> Autoencoder:
     model = AutoencoderKL.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
     )
-    return Autoencoder(_to(model, device).eval(), actual)
+    return Autoencoder(to(model, device).eval(), actual)
 
 
 @torch.no_grad()
@@ -181,7 +103,7 @@ def encode(
 ) -> np.ndarray:
     """Return the raw (unscaled) latents of uint8 images: the posterior's mean, float32."""
     latents = [
-        _posterior(autoencoder.model, pixels_to_signal(part).to(device)).mean.cpu().numpy()
+        posterior(autoencoder.model, pixels_to_signal(part).to(device)).mean.cpu().numpy()
         for part in _parts(images_NCHW, batch)
     ]
     return np.concatenate(latents)
@@ -202,7 +124,7 @@ def decode(
             f" {autoencoder.fingerprint[:12]}: rerun `dvc repro encode` and what follows it"
         )
     images = [
-        signal_to_pixels(_decoded(autoencoder.model, torch.tensor(space.unscale(part)).to(device)))
+        signal_to_pixels(decoded(autoencoder.model, torch.tensor(space.unscale(part)).to(device)))
         for part in _parts(z_NCHW, batch)
     ]
     return np.concatenate(images)
@@ -222,17 +144,17 @@ def signal_to_pixels(signal_NCHW: torch.Tensor) -> np.ndarray:
 # The annotations of diffusers are wrong in what the next three call.
 
 
-def _to(model: AutoencoderKL, device: torch.device) -> AutoencoderKL:
+def to(model: AutoencoderKL, device: torch.device) -> AutoencoderKL:
     """Return the model, moved to `device`."""
     return model.to(device)  # pyright: ignore[reportArgumentType]
 
 
-def _posterior(model: AutoencoderKL, x_BCHW: torch.Tensor) -> DiagonalGaussianDistribution:
+def posterior(model: AutoencoderKL, x_BCHW: torch.Tensor) -> DiagonalGaussianDistribution:
     """Return the Gaussian over latents of images in -1..1."""
     return model.encode(x_BCHW).latent_dist  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _decoded(model: AutoencoderKL, z_BCHW: torch.Tensor) -> torch.Tensor:
+def decoded(model: AutoencoderKL, z_BCHW: torch.Tensor) -> torch.Tensor:
     """Return the images, about -1..1, of raw latents."""
     return model.decode(z_BCHW).sample  # pyright: ignore
 

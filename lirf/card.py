@@ -35,6 +35,7 @@ class Facts:
         diagnosis: the collapse of the model.
         baseline_diagnosis: the collapse of the baseline.
         solver: in words.
+        pretrained: the name of the autoencoder, None where it was trained on the same images.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Facts:
     diagnosis: Mapping[str, Any]
     baseline_diagnosis: Mapping[str, Any]
     solver: str
+    pretrained: str | None = None
 
 
 def write(facts: Facts) -> str:
@@ -59,9 +61,9 @@ def write(facts: Facts) -> str:
             f"# {facts.name}\n",
             f"Makes {COLOURS[facts.colour]} images of {facts.resolution} x {facts.resolution} px."
             f" Trained from scratch on {facts.images['train']} images by Latent Iterative"
-            " Refinement Flow (arXiv 2509.19903): flow matching in the latent space of an"
-            " autoencoder, on a set that is made denser round by round so that samples are not"
-            " copies.\n",
+            " Refinement Flow (arXiv 2509.19903): flow matching in the latent space of"
+            f" {_space(facts)} autoencoder, on a set that is made denser round by round so that"
+            " samples are not copies.\n",
             f"![samples, not chosen]({SAMPLES})\n",
             _use(facts),
             _data(facts),
@@ -70,6 +72,10 @@ def write(facts: Facts) -> str:
             _uses_and_limits(facts),
         ]
     )
+
+
+def _space(facts: Facts) -> str:
+    return "an" if facts.pretrained is None else f"the pretrained `{facts.pretrained}`"
 
 
 def _front(facts: Facts) -> str:
@@ -150,6 +156,12 @@ still show a detail, a person or a mark of a training image.
 
 
 def _uses_and_limits(facts: Facts) -> str:
+    foreign = ""
+    if facts.pretrained is not None:
+        foreign = (
+            f"\n- `vae/` holds `{facts.pretrained}`, which others made: it has a licence of its"
+            " own,\n  to which this model is bound too."
+        )
     return f"""\
 ## Intended use
 
@@ -163,7 +175,7 @@ against held-out images.
 - Not for decisions about people, for diagnosis, or as evidence: a sample is not an observation.
 - Before samples are passed on as new, compare them with the training images (`lirf nearest`).
 - The rights in the training images hold for what the model learned from them. Licence of the
-  weights: {facts.licence}.
+  weights: {facts.licence}.{foreign}
 - One training run with one seed; the numbers say nothing of the spread.
 
 `provenance.json` has every parameter, the hashes of what this folder was made of, the versions of

@@ -10,17 +10,14 @@ Nothing is unpickled, and the same state gives the same bytes.
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
-from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from lirf import files, flow, training
+from lirf import files, flow, tensors, training
 from lirf.network import build
 from lirf.space import Space
 from lirf.training import State
@@ -28,6 +25,8 @@ from lirf.training import State
 FORMAT = 1
 NETWORK, EMA, OPTIMIZER = "network.safetensors", "ema.safetensors", "optimizer.safetensors"
 STATE = "state.json"
+OWNER = f"the network in {STATE}"
+"""Whose the tensors are."""
 
 
 def save(state: State, folder: Path) -> None:
@@ -43,21 +42,16 @@ def save(state: State, folder: Path) -> None:
                 " or set train.clip_norm"
             )
     folder.mkdir()
-    tensors = {
-        NETWORK: state.network.state_dict(),
-        EMA: state.ema.state_dict(),
-        OPTIMIZER: state.moments,
-    }
-    for name, named in tensors.items():
-        with files.writing(folder / name):  # `save_file` makes files that only their owner reads
-            (folder / name).write_bytes(to_bytes(named))
+    tensors.write(folder / NETWORK, state.network.state_dict())
+    tensors.write(folder / EMA, state.ema.state_dict())
+    tensors.write(folder / OPTIMIZER, state.moments)
     document = {
         "format": FORMAT,
         "step": state.step,
         "network": state.config,
         "prediction": state.prediction,
         "space": state.space.to_json(),
-        "generator": base64.b64encode(state.generator.get_state().numpy().tobytes()).decode(),
+        "generator": tensors.generator_to_text(state.generator),
         "files": files.checksums(folder),
     }
     files.write_json(folder / STATE, document)
@@ -115,9 +109,7 @@ def read_document(folder: Path) -> dict[str, Any]:
     document = files.read_versioned(path, FORMAT)
     try:
         document["space"] = Space.from_json(document["space"])
-        state = bytearray(base64.b64decode(document["generator"]))
-        document["generator"] = torch.frombuffer(state, dtype=torch.uint8)
-        torch.Generator().set_state(document["generator"])
+        document["generator"] = tensors.generator_from_text(document["generator"])
         right = [
             isinstance(document["network"], dict),
             isinstance(document["files"], dict),
@@ -126,7 +118,7 @@ def read_document(folder: Path) -> dict[str, Any]:
         ]
         if not all(right):
             raise ValueError
-    except (ValueError, KeyError, TypeError, RuntimeError):
+    except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path}: damaged; {files.REMEDY}") from None
     return document
 
@@ -143,26 +135,9 @@ def _check_sizes(folder: Path, document: dict[str, Any]) -> None:
     except (SafetensorError, RuntimeError):
         raise ValueError(f"{path}: damaged; {files.REMEDY}") from None
     if found != {name: list(tensor.shape) for name, tensor in wanted.items()}:
-        raise _other_network(path)
+        raise tensors.foreign(path, OWNER)
 
 
-def _other_network(path: Path) -> ValueError:
-    return ValueError(
-        f"{path}: not the tensors of the network in {STATE}; rerun `dvc repro` to write it anew"
-    )
-
-
-def _fill(tensors: dict[str, Tensor], path: Path, document: dict[str, Any]) -> None:
-    """Copy the tensors of a file into `tensors`, in place, after checking it."""
-    files.verify(path.parent, {path.name: document["files"].get(path.name)})
-    try:
-        stored = load_file(path)
-    except SafetensorError:
-        raise ValueError(f"{path}: damaged; {files.REMEDY}") from None
-    if {name: tensor.shape for name, tensor in stored.items()} != {
-        name: tensor.shape for name, tensor in tensors.items()
-    }:
-        raise _other_network(path)
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            tensor.copy_(stored[name])
+def _fill(into: dict[str, Tensor], path: Path, document: dict[str, Any]) -> None:
+    """Copy the tensors of a file into those of the state, after checking it."""
+    tensors.fill(into, path, document["files"].get(path.name), OWNER)

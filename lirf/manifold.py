@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 
@@ -26,21 +24,20 @@ def neighbours(images_NCHW: np.ndarray, k: int) -> torch.Tensor:
     return torch.from_numpy(indices_NK)
 
 
-def pairs(
-    neighbours_NK: torch.Tensor, count: int, generator: torch.Generator
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield `count` pairs (i, j) with j drawn from kNN(i), for ever, as two index tensors.
+def draw(
+    neighbours_NK: torch.Tensor, queue: torch.Tensor, count: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return `count` pairs (i, j) with j drawn from kNN(i), two index tensors, and the new queue.
 
-    i goes through all N images in random order before any comes again.
+    The queue holds the images that are still to come as i: all N come in random order before any
+    comes again. It is empty at first.
     """
     n, k = neighbours_NK.shape
-    queue = torch.empty(0, dtype=torch.int64)
-    while True:
-        while len(queue) < count:
-            queue = torch.cat([queue, torch.randperm(n, generator=generator)])
-        i_P, queue = queue[:count], queue[count:]
-        j_P = neighbours_NK[i_P, torch.randint(k, (count,), generator=generator)]
-        yield i_P, j_P
+    while len(queue) < count:
+        queue = torch.cat([queue, torch.randperm(n, generator=generator)])
+    i_P, queue = queue[:count], queue[count:]
+    j_P = neighbours_NK[i_P, torch.randint(k, (count,), generator=generator)]
+    return i_P, j_P, queue
 
 
 def loss(

@@ -55,9 +55,40 @@ class Prepare(Section):
     max_megapixels: Positive
 
 
-class Autoencoder(Section):
-    """Size and training of the KL autoencoder; `manifold_weight` is that of `lirf.manifold`."""
+class Dino(Section):
+    """Alignment to a vision transformer: see `lirf.alignment`.
 
+    `weight` is relative to the reconstruction: at 1 both pull equally hard at the latents.
+    """
+
+    weight: NonNegative
+    margin: Annotated[float, Field(ge=0, lt=1)]
+    width: Count
+
+
+class Vision(Section):
+    """A frozen vision transformer of timm's, its weights, and the side of its input in px."""
+
+    model: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.]+$")]
+    weights: Annotated[str, StringConstraints(min_length=1)] | None
+    resolution: Annotated[int, Field(ge=16, le=1024)]
+
+
+class Midpoints(Section):
+    """Between how many neighbours of every image, and in which features, midpoints are judged."""
+
+    neighbours: Count
+    features: Literal["edges", "pixels", "vision"]
+
+
+class Autoencoder(Section):
+    """Where the KL autoencoder comes from; its size and training where it is trained here.
+
+    `pretrained` is a folder in diffusers' layout or the name of one on a hub.
+    """
+
+    pretrained: Annotated[str, StringConstraints(min_length=1)] | None
+    download: bool
     seed: Seed
     latent_channels: Annotated[int, Field(ge=1, le=16)]
     widths: Annotated[tuple[Count, ...], Field(min_length=1, max_length=6, strict=False)]
@@ -65,10 +96,24 @@ class Autoencoder(Section):
     steps: Count
     batch: Count
     learning_rate: Positive
+    precision: Literal["float32", "bfloat16"]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    checkpoint_every: Count
+    reconstruction: Literal["l1", "l2"]
+    feature_weight: NonNegative
     kl_weight: NonNegative
+    alignment: Literal["none", "manifold", "dino"]
     manifold_weight: NonNegative
     manifold_neighbours: Count
+    dino: Dino
+    vision: Vision
     shift: Annotated[float, Field(ge=0, le=0.5)]
+    midpoints: Midpoints
+
+    @property
+    def sees(self) -> bool:
+        """Return whether training looks through the vision transformer."""
+        return self.pretrained is None and (self.alignment == "dino" or self.feature_weight > 0)
 
 
 class Augmentation(Section):

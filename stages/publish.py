@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from lirf import card, files, publishing, store
+from lirf import card, files, pretrained, publishing, store
 from lirf.params import Params
 from stages import command
 from stages.command import Out
@@ -83,6 +83,7 @@ def _facts(
         diagnosis=documents["diagnosis/final"],
         baseline_diagnosis=documents["diagnosis/baseline"],
         solver=solver if solver == "dopri5" else f"{solver}, {params.sample.steps} steps",
+        pretrained=_pretrained(params),
     )
 
 
@@ -90,10 +91,17 @@ def _name(params: Params) -> str:
     return params.publish.name or f"lirf-{Path(params.prepare.images).name}"
 
 
+def _pretrained(params: Params) -> str | None:
+    """Return the name of the autoencoder that was not trained here, if so."""
+    found = params.autoencoder.pretrained
+    return None if found is None else pretrained.name(found)
+
+
 def _params(params: Params) -> dict[str, Any]:
-    """Return what the model depends on, without the folders above the images, which are private."""
+    """Return what the model depends on, without the folders above its inputs, which are private."""
     document = params.model_dump(mode="json", by_alias=True, exclude={"device"})
     document["prepare"]["images"] = Path(params.prepare.images).name
+    document["autoencoder"]["pretrained"] = _pretrained(params)
     return document
 
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import math
-import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -22,13 +16,11 @@ from lirf import params as settings
 from lirf.params import Params
 from lirf.space import Space, flat
 from lirf.training import Augmented
-from stages import command
+from stages import command, scratch
 from stages.command import Out
 from stages.progress import track
 
-SCRATCH = Path(".scratch")  # in the current folder; DVC does not know it
 CURVE_POINTS = 500
-ENDING_S = 30.0  # how long an interrupted process may take to end
 
 Look = Callable[[training.State], float]
 """The collapse of a state, where one is looked for: else minus infinity, which never stops."""
@@ -71,9 +63,9 @@ def train(
         (seed,) = seeds.seeds(params.initialize.seed, f"train {run}", 1)
         begin = training.afresh(begin, seed)
     fingerprint = _fingerprint(params, run, bank, augmented, start)
-    claimed = _claim(SCRATCH / f"train-{run}", fingerprint)
-    with claimed as scratch, command.deferred() as interrupted:
-        state, losses = _resume(scratch, where) or (begin, [])
+    claimed = scratch.claim(scratch.SCRATCH / f"train-{run}", fingerprint)
+    with claimed as folder, command.deferred() as interrupted:
+        state, losses = _resume(folder, where) or (begin, [])
         first = state.step - len(losses) + 1
         latents = torch.from_numpy(known.latents).to(where)
         look = _looker(params, known, where)
@@ -86,7 +78,7 @@ def train(
             real_N=real_N,
             interrupted=interrupted,
         )
-        work = _optimise(params, state, take, losses, steps, scratch, run, look, interrupted)
+        work = _optimise(params, state, take, losses, steps, folder, run, look, interrupted)
         try:
             for _ in track(work, steps - len(losses), f"train {run}"):
                 pass
@@ -125,7 +117,7 @@ def _optimise(
     take: Callable[[settings.Train, int], Iterator[tuple[int, float]]],
     losses: list[float],
     steps: int,
-    scratch: Path,
+    folder: Path,
     run: str,
     look: Look,
     interrupted: Callable[[], int],
@@ -154,14 +146,14 @@ def _optimise(
             losses.append(value)
             yield
         if len(losses) % every == 0 or interrupted():
-            _keep(scratch, state, losses)
+            _keep(folder, state, losses)
         if interrupted():
             raise command.Interrupted(
                 interrupted(),
                 f"train {run}: interrupted after {len(losses)} of {steps} steps; `dvc repro` goes"
                 " on from there",
             )
-    _keep(scratch, state, losses)
+    _keep(folder, state, losses)
 
 
 def _looker(params: Params, known: store.Bank, where: torch.device) -> Look:
@@ -187,64 +179,24 @@ def _looker(params: Params, known: store.Bank, where: torch.device) -> Look:
     return look
 
 
-@contextmanager
-def _claim(parent: Path, fingerprint: str) -> Iterator[Path]:
-    """Give the scratch folder of `fingerprint`, alone in `parent`, to this process only.
+def _keep(folder: Path, state: training.State, losses: list[float]) -> None:
+    """Write a checkpoint, unless it is there."""
 
-    It waits for one whose `dvc` was killed, and which now writes a checkpoint.
+    def write(partial: Path) -> None:
+        checkpoint.save(state, partial)
+        np.save(partial / "loss.npy", np.array(losses, np.float32))
 
-    Raises:
-        ValueError: another process works there, and goes on.
-    """
-    parent.mkdir(parents=True, exist_ok=True)
-    with (parent / "lock").open("w") as lock:
-        deadline = time.monotonic() + ENDING_S
-        while not _locked(lock):
-            if time.monotonic() > deadline:
-                raise ValueError(
-                    f"{parent}: another process is at work there; wait for it or end it"
-                )
-            time.sleep(0.1)
-        for stale in parent.iterdir():
-            if stale.is_dir() and stale.name != fingerprint:
-                shutil.rmtree(stale)
-        scratch = parent / fingerprint
-        scratch.mkdir(exist_ok=True)
-        yield scratch
+    scratch.keep(folder, len(losses), write)
 
 
-def _locked(file: IO[str]) -> bool:
-    """Try to take the kernel's lock on `file`, which ends with the process that holds it."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _resume(folder: Path, where: torch.device) -> tuple[training.State, list[float]] | None:
+    """Return the last checkpoint, if any."""
 
+    def read(found: Path) -> tuple[training.State, list[float]]:
+        losses = np.load(found / "loss.npy", allow_pickle=False).tolist()
+        return checkpoint.load(found, where), losses
 
-def _keep(scratch: Path, state: training.State, losses: list[float]) -> None:
-    """Write a checkpoint by one rename, unless it is there, then drop the earlier ones."""
-    partial, final = scratch / "partial", scratch / f"step-{len(losses):09d}"
-    if final.exists():
-        return
-    shutil.rmtree(partial, ignore_errors=True)
-    checkpoint.save(state, partial)
-    np.save(partial / "loss.npy", np.array(losses, np.float32))
-    partial.rename(final)
-    for earlier in scratch.glob("step-*"):
-        if earlier != final:
-            shutil.rmtree(earlier)
-
-
-def _resume(scratch: Path, where: torch.device) -> tuple[training.State, list[float]] | None:
-    """Return the last checkpoint that can be read, if any; delete those that cannot."""
-    for folder in sorted(scratch.glob("step-*"), reverse=True):
-        try:
-            losses = np.load(folder / "loss.npy", allow_pickle=False).tolist()
-            return checkpoint.load(folder, where), losses
-        except (ValueError, OSError):  # a disk that lost power in mid-write
-            shutil.rmtree(folder)
-    return None
+    return scratch.resume(folder, read)
 
 
 def _fingerprint(params: Params, run: str, bank: Path, augmented: Path, start: Path) -> str:
@@ -258,10 +210,8 @@ def _fingerprint(params: Params, run: str, bank: Path, augmented: Path, start: P
         code += [code[0].with_name(f"{name}.py") for name in ("collapse", "neighbours", "sampler")]
     manifests = [*sorted(bank.rglob(store.MANIFEST)), augmented / store.MANIFEST]
     numbers = (params.train.model_dump_json(), params.initialize.seed, params.models[run].steps)
-    digest = hashlib.sha256(" ".join(map(str, (*numbers, torch.__version__))).encode())
-    for path in [*manifests, start / checkpoint.STATE, *code]:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+    inputs = [*manifests, start / checkpoint.STATE]
+    return scratch.fingerprint((*numbers, torch.__version__), [*inputs, *code])
 
 
 def _write_curve(path: Path, first: int, losses: list[float]) -> None:

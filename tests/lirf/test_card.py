@@ -55,3 +55,11 @@ def test_numbers_that_are_not_the_models_are_said_to_be_none():
     assert "**Measured with memory in place of this model.**" in card.write(
         replace(FACTS, result=result)
     )
+
+
+def test_an_autoencoder_of_others_is_named_with_its_licence():
+    own, foreign = (card.write(replace(FACTS, pretrained=one)) for one in (None, "someone/vae"))
+    assert "in the latent space of the pretrained `someone/vae` autoencoder" in foreign
+    assert "- `vae/` holds `someone/vae`, which others made: it has a licence of its own" in foreign
+    assert "in the latent space of an autoencoder" in own
+    assert "others made" not in own

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import numpy as np
 import pytest
 import torch
@@ -108,7 +106,10 @@ def test_too_few_images_for_the_neighbours() -> None:
 def test_pairs_join_neighbours_and_visit_every_image_equally() -> None:
     neighbours_NK = torch.tensor([[(i + 1) % 10, (i + 2) % 10] for i in range(10)])
     generator = torch.Generator().manual_seed(0)
-    drawn = list(islice(manifold.pairs(neighbours_NK, 4, generator), 25))
+    queue, drawn = torch.empty(0, dtype=torch.int64), []
+    for _ in range(25):
+        i_P, j_P, queue = manifold.draw(neighbours_NK, queue, 4, generator)
+        drawn.append((i_P, j_P))
     i, j = (torch.cat(parts) for parts in zip(*drawn, strict=True))
     assert torch.bincount(i).tolist() == [10] * 10
     assert set(((j - i) % 10).tolist()) == {1, 2}

@@ -42,8 +42,8 @@ def test_scientific_notation_is_a_number(tmp_path: Path):
     [
         ("  jitter: 0.25", "  jiter: 0.25", "spiral.jiter: unknown key; did you mean `jitter`?"),
         (
-            "  ema_decay: ",
-            "  ema_decy: ",
+            "  ema_decay: 0.995",
+            "  ema_decy: 0.995",
             "train.ema_decy: unknown key; did you mean `ema_decay`? (valid: ",
         ),
         ("device: auto", "devise: auto", "devise: unknown key; did you mean `device`?"),
@@ -57,7 +57,7 @@ def test_scientific_notation_is_a_number(tmp_path: Path):
             "kind: transformer, pach:",
             "initialize.network.pach: unknown key; did you mean `patch`?",
         ),
-        ("  ema_decay: ", "  # ema_decay: ", "train.ema_decay is missing; add it"),
+        ("  ema_decay: 0.995", "  # ema_decay: 0.995", "train.ema_decay is missing; add it"),
         ("kind: transformer", "kind: former", "initialize.network.kind = 'former': must be"),
     ],
 )
@@ -80,7 +80,7 @@ def test_unknown_and_missing_keys(tmp_path: Path, old: str, new: str, message: s
         ("betas: [0.9, 0.999]", "betas: [0.9]", "train.betas"),
         ("betas: [0.9, 0.999]", "betas: [0.9, 1.0]", "train.betas.1 = 1.0: should be less than 1"),
         ("  tau: 0.1", "  tau: .nan", "admit.tau = nan: should be"),
-        ("checkpoint_every: ", "checkpoint_every: -", "train.checkpoint_every = -"),
+        ("checkpoint_every: 500", "checkpoint_every: -500", "train.checkpoint_every = -"),
         ("augment_share: 0.0", "augment_share: 1.2", "train.augment_share = 1.2: should be less"),
         ("jitter: 0.0", "jitter: -0.1", "train.jitter = -0.1: should be greater"),
         ("real_share: null", "real_share: 2.0", "train.real_share = 2.0: should be less"),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from lirf import autoencoder as ae
-from lirf import params, store
+from lirf import files, fitting, params, store
 from lirf.params import Params
 from stages.autoencoder import autoencoder
 from stages.command import Out
@@ -22,8 +25,15 @@ OUTPUTS = {
     "model": "autoencoder",
     "metrics": "autoencoder.json",
     "reconstructions": "reconstructions.png",
+    "strips": "strips.png",
     "loss": "loss.tsv",
 }
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,7 +56,7 @@ def write_images(folder: Path, train: int, heldout: int, channels: int = 1, side
     images = rng.integers(0, 256, (train + heldout, channels, side, side), dtype=np.uint8)
     split = ["train"] * train + ["heldout"] * heldout
     ids = [f"{name}-{i:05d}" for i, name in enumerate(split)]
-    rows = pa.table({"id": ids, "split": split})
+    rows = pa.table({"id": ids, "split": split, "source": ids})
     store.write_part(folder, images, rows, {"colour": "grey", "resolution": side})
     return folder
 
@@ -72,20 +82,30 @@ def test_outputs_of_a_run_with_held_out_images(tmp_path: Path) -> None:
     assert metrics["psnr_pca_train"] > 58  # 12 images span 11 of 32 components
     assert metrics["psnr_pca_heldout"] < 20
     assert 0 < metrics["moved_train_median"] <= metrics["moved_train_max"]
-    assert all(isinstance(value, str | int | float) for value in metrics.values()), "flat"
+    assert metrics["psnr_gap"] == metrics["psnr_train"] - metrics["psnr_heldout"]
+    assert metrics["features"] == "edges"
+    assert metrics["feature_distance_heldout"] > 0
+    assert 12 * 4 / 2 <= metrics["n_midpoints"] <= 12 * 4
+    assert metrics["midpoint_distance"] > 0
+    assert metrics["midpoint_frechet"] is None  # of fewer than a hundred images
+    flat = (str, int, float, type(None))
+    assert all(isinstance(value, flat) for value in metrics.values()), "flat"
     loaded = ae.load(outputs["model"], torch.device("cpu"))
     assert metrics["fingerprint"] == loaded.fingerprint
     lines = outputs["loss"].read_text().splitlines()
     assert lines[0] == "step\treconstruction\tkl\tmanifold"
     assert [int(line.split("\t")[0]) for line in lines[1:]] == list(range(1, 13))
-    with Image.open(outputs["reconstructions"]) as picture:
-        assert picture.format == "PNG"
+    for name in ("reconstructions", "strips"):
+        with Image.open(outputs[name]) as picture:
+            assert picture.format == "PNG"
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     images = write_images(tmp_path / "images", train=12, heldout=3)
-    first, second = (run(tmp_path / name, images, numbers(steps=3)) for name in "ab")
-    for name in ("metrics", "reconstructions", "loss"):
+    first = run(tmp_path / "a", images, numbers(steps=3))
+    shutil.rmtree(".scratch")
+    second = run(tmp_path / "b", images, numbers(steps=3))
+    for name in ("metrics", "reconstructions", "strips", "loss"):
         assert first[name].read_bytes() == second[name].read_bytes(), name
 
 
@@ -112,3 +132,92 @@ def test_an_odd_resolution_is_refused_before_training(tmp_path: Path) -> None:
     images = write_images(tmp_path / "images", train=8, heldout=0, side=9)
     with pytest.raises(ValueError, match=r"prepare.resolution = 9"):
         run(tmp_path / "a", images, numbers())
+
+
+def test_a_pretrained_autoencoder_is_taken_as_it_is(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "images", train=12, heldout=5)
+    trained = run(tmp_path / "a", images, numbers(steps=3))
+    others = trained["model"].rename(tmp_path / "others")
+    taken = run(tmp_path / "b", images, numbers(pretrained=str(others)))
+    for name in (ae.WEIGHTS, ae.FINGERPRINT):
+        assert (taken["model"] / name).read_bytes() == (others / name).read_bytes()
+    before, after = (json.loads(one["metrics"].read_text()) for one in (trained, taken))
+    assert after["pretrained"] == "others"
+    shared = {name for name in before if not name.startswith("loss_")} - {"seed", "steps"}
+    assert {name: after[name] for name in shared} == {name: before[name] for name in shared}
+    assert taken["loss"].read_text() == "step\treconstruction\tkl\tmanifold\n"
+
+
+def everything(outputs: dict[str, Out]) -> dict[str, bytes]:
+    """Return the bytes of all outputs by name."""
+    found = {name: path.read_bytes() for name, path in outputs.items() if name != "model"}
+    return found | {path.name: path.read_bytes() for path in outputs["model"].iterdir()}
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema: float
+) -> None:
+    images = write_images(tmp_path / "images", train=12, heldout=3)
+    config = numbers(steps=11, checkpoint_every=4, ema_decay=ema)
+    whole = everything(run(tmp_path / "whole", images, config))
+    shutil.rmtree(".scratch")
+    for count in (2, 6):  # the first kill is before any checkpoint, the second after one
+        steps = fitting.train
+
+        def killed(*arguments: Any, count: int = count, steps: Any = steps) -> Iterator[Any]:
+            for losses in steps(*arguments):
+                yield losses
+                if arguments[0].step == count:
+                    raise KeyboardInterrupt
+
+        monkeypatch.setattr(fitting, "train", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / f"killed-{count}", images, config)
+        monkeypatch.undo()
+        monkeypatch.chdir(tmp_path / "work")
+    assert [path.name for path in Path(".scratch").rglob("step-*")] == ["step-000000004"]
+    assert everything(run(tmp_path / "resumed", images, config)) == whole
+
+
+def test_a_checkpoint_of_other_numbers_or_images_is_not_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = write_images(tmp_path / "images", train=12, heldout=0)
+    others = write_images(tmp_path / "others", train=13, heldout=0)
+    run(tmp_path / "a", images, numbers(steps=3))
+    capsys.readouterr()
+    for name, data, config in (
+        ("b", images, numbers(steps=3, kl_weight=0.5)),
+        ("c", others, numbers(steps=3)),
+        ("d", images, numbers(steps=3)),
+    ):
+        run(tmp_path / name, data, config)
+        assert '"done": 3, "label": "autoencoder", "total": 3' in capsys.readouterr().err, name
+    # What is only measured, or how often a checkpoint is written, trains nothing anew.
+    middle = params.Midpoints(neighbours=1, features="pixels")
+    run(tmp_path / "e", images, numbers(steps=3, midpoints=middle, checkpoint_every=1))
+    assert '"done": 0, "label": "autoencoder", "total": 0' in capsys.readouterr().err
+
+
+def test_alignment_to_a_transformer_from_a_file(tmp_path: Path) -> None:
+    import timm
+
+    torch.manual_seed(0)
+    weights = tmp_path / "tiny.safetensors"
+    save_file(timm.create_model("test_vit", num_classes=0).state_dict(), weights)
+    seen = params.Vision(model="test_vit", weights=str(weights), resolution=32)
+    middle = params.Midpoints(neighbours=2, features="vision")
+    images = write_images(tmp_path / "images", train=12, heldout=4, channels=3)
+    config = numbers(steps=3, alignment="dino", feature_weight=0.1, vision=seen, midpoints=middle)
+    outputs = run(tmp_path / "a", images, config)
+    metrics = json.loads(outputs["metrics"].read_text())
+    assert metrics["features"] == "patches"
+    assert metrics["feature_hash"] == files.sha256(weights)
+    header, *_ = outputs["loss"].read_text().splitlines()
+    assert header == "step\treconstruction\tkl\tmanifold\tfeature\talignment"
+    assert metrics["loss_alignment"] > 0
+    ae.AutoencoderKL.from_pretrained(outputs["model"], local_files_only=True)
+    weights.unlink()
+    with pytest.raises(ValueError, match=r"^autoencoder.vision.weights = .*: no such file"):
+        run(tmp_path / "b", images, config)

@@ -380,7 +380,7 @@ def test_a_model_without_a_line_is_named(tmp_path: Path, bank: Path, start: Path
 def test_two_processes_do_not_share_a_scratch(
     tmp_path: Path, bank: Path, start: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("stages.train.ENDING_S", 0.3)
+    monkeypatch.setattr("stages.scratch.ENDING_S", 0.3)
     folder = Path(".scratch/train-r01")
     folder.mkdir(parents=True)
     with (folder / "lock").open("w") as lock:
