@@ -15,7 +15,7 @@ import math
 import operator
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,16 @@ def read_part(folder: Path) -> Part:
         raise
     except Exception as error:  # codecs let through whatever they run into
         raise ValueError(f"{folder / 'array'}: damaged ({error}); {files.REMEDY}") from None
+
+
+def read_items(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what reads items of a part's array by their places, after checking every file.
+
+    Where `read_part` would take more memory than there is.
+    """
+    _verify(folder, "array")
+    stored = zarr.open_array(LocalStore(folder / "array", read_only=True), mode="r")
+    return lambda places_B: np.asarray(stored.oindex[places_B])
 
 
 def read_rows(folder: Path) -> tuple[pa.Table, dict[str, Any]]:

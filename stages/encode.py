@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from lirf import params as settings
 from lirf.autoencoder import Autoencoder
 from lirf.params import BANK_ZERO, Params
 from lirf.space import Space
-from stages import command
+from stages import command, scratch
 from stages.command import Out
 from stages.progress import track
 
@@ -28,6 +31,15 @@ VERSIONS_SCHEMA = pa.schema(
 )
 
 
+@dataclass(frozen=True)
+class Source:
+    """Images to encode: their ids, and what gives the ones in a range as uint8 [B, C, R, R]."""
+
+    kind: str  # train | heldout | augmented
+    ids: list[str]
+    read: Callable[[int, int], np.ndarray]
+
+
 def encode(
     params: Params, images: Path, autoencoder: Path, bank: Out, heldout: Out, augmented: Out
 ) -> None:
@@ -38,71 +50,102 @@ def encode(
     gets the latents of `encode.augmentation.copies` random versions of each training row, in the
     same space, with the row they are of, their seed and their label.
 
+    Memory holds the latents and `encode.batch` images. The latents of every batch lie in
+    `.scratch/encode` until all are there: an interrupted run goes on from them.
+
     Raises:
         ValueError: an input is damaged, or a latent is not finite.
     """
     where = device.choose(params.device)
-    part = store.read_part(images)
     model = ae.load(autoencoder, where)
-    size = params.encode.batch
-    pixels_NCHW, rows = _of_split(part, "train")
-    raw_NCHW = _raw(model, pixels_NCHW, rows, size, where, "encode")
-    space = Space.measure(raw_NCHW, model.fingerprint)
+    rows, _ = store.read_rows(images)
+    read = store.read_items(images)
+    training, train_N = _of_split(rows, "train")
+    others, heldout_H = _of_split(rows, "heldout")
+    versions, transforms = _versions(training["id"].to_pylist(), params.encode)
+    parents_A = train_N.repeat(params.encode.augmentation.copies)
 
-    def latents(images_MCHW: np.ndarray, of: pa.Table, label: str) -> np.ndarray:
-        if not len(images_MCHW):
-            return np.empty((0, *space.shape), np.float32)
-        return space.scale(_raw(model, images_MCHW, of, size, where, label))
+    def version(start: int, stop: int) -> np.ndarray:
+        return augmentation.apply(read(parents_A[start:stop]), transforms[start:stop])
 
-    heldout_HCHW, others = _of_split(part, "heldout")
-    versions_ACHW, versions = _versions(pixels_NCHW, rows, params.encode)
-    z_HCHW = latents(heldout_HCHW, others, "encode held-out")
-    z_ACHW = latents(versions_ACHW, versions, "encode augmented")
-    store.write_bank(bank, BANK_ZERO, space.scale(raw_NCHW), _bank_rows(rows), space)
-    store.write_latents(heldout, z_HCHW, others.select(["id", "source"]), space)
-    store.write_latents(augmented, z_ACHW, versions, space)
+    sources = [
+        Source("train", training["id"].to_pylist(), lambda a, b: read(train_N[a:b])),
+        Source("heldout", others["id"].to_pylist(), lambda a, b: read(heldout_H[a:b])),
+        Source("augmented", versions["id"].to_pylist(), version),
+    ]
+    fingerprint = _fingerprint(params.encode, model, images)
+    with scratch.claim(scratch.SCRATCH / "encode", fingerprint) as folder:
+        raw_NCHW, *rest = [
+            _raw(model, source, params.encode.batch, where, folder) for source in sources
+        ]
+        space = Space.measure(raw_NCHW, model.fingerprint)
+        z_HCHW, z_ACHW = (
+            space.scale(raw) if len(raw) else np.empty((0, *space.shape), np.float32)
+            for raw in rest
+        )
+        store.write_bank(bank, BANK_ZERO, space.scale(raw_NCHW), _bank_rows(training), space)
+        store.write_latents(heldout, z_HCHW, others.select(["id", "source"]), space)
+        store.write_latents(augmented, z_ACHW, versions, space)
 
 
-def _of_split(part: store.Part, split: str) -> tuple[np.ndarray, pa.Table]:
-    """Return the images of one split, and their rows."""
-    chosen = np.flatnonzero(np.array(part.rows["split"].to_pylist()) == split)
-    return part.array[chosen], part.rows.take(pa.array(chosen))
+def _of_split(rows: pa.Table, split: str) -> tuple[pa.Table, np.ndarray]:
+    """Return the rows of one split, and their places."""
+    places = np.flatnonzero(np.array(rows["split"].to_pylist()) == split)
+    return rows.take(pa.array(places)), places
 
 
 def _raw(
-    model: Autoencoder,
-    pixels_NCHW: np.ndarray,
-    rows: pa.Table,
-    size: int,
-    where: torch.device,
-    label: str,
+    model: Autoencoder, source: Source, size: int, where: torch.device, folder: Path
 ) -> np.ndarray:
-    """Return the raw latents of images, `size` at a time.
+    """Return the raw latents of images, `size` at a time; each lot is kept in `folder`.
 
     Raises:
         ValueError: a latent is not finite; names the image.
     """
-    starts = range(0, len(pixels_NCHW), size)
-    raw_NCHW = np.concatenate(
-        [
-            ae.encode(model, pixels_NCHW[start : start + size], size, where)
-            for start in track(starts, len(starts), label)
-        ]
-    )
-    finite_N = np.isfinite(raw_NCHW).all(axis=(1, 2, 3))
-    if not finite_N.all():
-        culprit = rows["id"][int(np.argmin(finite_N))].as_py()
-        raise ValueError(
-            f"the latent of {culprit} is not finite: lower autoencoder.learning_rate and rerun"
-            " `dvc repro`"
-        )
-    return raw_NCHW
+    count = len(source.ids)
+    lots = []
+    for start in track(range(0, count, size), -(-count // size), f"encode {source.kind}"):
+        stop = min(start + size, count)
+        path = folder / f"{source.kind}-{start:09d}.npy"
+        raw_BHWC = _kept(path)
+        if raw_BHWC is None:
+            raw_BCHW = ae.encode(model, source.read(start, stop), size, where)
+            raw_BHWC = np.ascontiguousarray(raw_BCHW.transpose(0, 2, 3, 1))
+            finite_B = np.isfinite(raw_BHWC).all(axis=(1, 2, 3))
+            if not finite_B.all():
+                raise ValueError(
+                    f"the latent of {source.ids[start + int(np.argmin(finite_B))]} is not finite:"
+                    " lower autoencoder.learning_rate and rerun `dvc repro`"
+                )
+            partial = folder / "partial.npy"
+            np.save(partial, raw_BHWC)
+            partial.rename(path)
+        lots.append(raw_BHWC)
+    if not lots:
+        return np.empty((0, 1, 1, 1), np.float32)
+    # Channels lie last in memory whether computed or read: their statistics depend on the order.
+    return np.concatenate(lots).transpose(0, 3, 1, 2)
+
+
+def _kept(path: Path) -> np.ndarray | None:
+    """Return the latents of an earlier run, None where there are none that can be read."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def _fingerprint(config: settings.Encode, model: Autoencoder, images: Path) -> str:
+    """Return a hash of all that the latents depend on: numbers, inputs, code."""
+    code = [Path(inspect.getfile(module)) for module in (ae, augmentation, seeds)]
+    facts = (config.model_dump_json(), model.fingerprint, torch.__version__)
+    return scratch.fingerprint(facts, [images / store.MANIFEST, *code])
 
 
 def _versions(
-    pixels_NCHW: np.ndarray, rows: pa.Table, config: settings.Encode
-) -> tuple[np.ndarray, pa.Table]:
-    """Return the augmented versions of every image, uint8 [A, C, R, R], and a row for each.
+    ids: list[str], config: settings.Encode
+) -> tuple[pa.Table, list[augmentation.Transform]]:
+    """Return a row for each augmented version of every image, and what is done to the image.
 
     A version's seed depends on its image's id and its number alone: more copies, or more images,
     leave the others as they are.
@@ -110,16 +153,12 @@ def _versions(
     copies = config.augmentation.copies
     names = [
         (id_, number, seed)
-        for id_ in rows["id"].to_pylist()
+        for id_ in ids
         for number, seed in enumerate(seeds.seeds(config.augmentation.seed, id_, copies))
     ]
     transforms = [
         augmentation.draw(config.augmentation, seeds.generator(seed)) for _, _, seed in names
     ]
-    versions_ACHW = pixels_NCHW.repeat(copies, axis=0)
-    for start in range(0, len(versions_ACHW), config.batch):
-        block = slice(start, start + config.batch)
-        versions_ACHW[block] = augmentation.apply(versions_ACHW[block], transforms[block])
     labels_AL = np.array([one.label() for one in transforms]).reshape(-1, len(augmentation.LABELS))
     columns = {
         "id": [f"{id_}-version{number:04d}" for id_, number, _ in names],
@@ -127,7 +166,7 @@ def _versions(
         "seed": [seed for _, _, seed in names],
         **dict(zip(augmentation.LABELS, labels_AL.T.astype(np.float32), strict=True)),
     }
-    return versions_ACHW, pa.table(columns, schema=VERSIONS_SCHEMA)
+    return pa.table(columns, schema=VERSIONS_SCHEMA), transforms
 
 
 def _bank_rows(rows: pa.Table) -> pa.Table:

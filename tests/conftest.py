@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -123,7 +124,8 @@ def make(folder: Path, changes: dict[str, dict[str, Any]]) -> Trained:
         autoencoder.build(params.autoencoder, channels, params.prepare.resolution),
         folder / "autoencoder",
     )
-    encode(params, folder / "images", folder / "autoencoder", *list(out.values())[1:])
+    with contextlib.chdir(folder):  # where its scratch goes
+        encode(params, folder / "images", folder / "autoencoder", *list(out.values())[1:])
     space = store.read_bank(folder / "bank").space
     state = training.initial(params.initialize, space, torch.device("cpu"))
     drawn = torch.Generator().manual_seed(1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +36,12 @@ def numbers(batch: int = 4, **augmentation: int) -> Params:
             ),
         }
     )
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
 
 
 @pytest.fixture
@@ -203,3 +211,53 @@ def test_a_changed_autoencoder_is_refused(tmp_path: Path, images: Path, model: P
     (model / ae.CONFIG).write_text((model / ae.CONFIG).read_text() + "\n")
     with pytest.raises(ValueError, match=r"fingerprint"):
         encode(numbers(), images, model, *outs(tmp_path))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    parts = [folder / name for name in ("bank", "heldout", "augmented")]
+    found = [path for part in parts for path in part.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes_and_repeats_nothing(
+    tmp_path: Path, images: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = numbers(batch=2, copies=1)  # three lots, one and three
+    for name in ("whole", "killed", "resumed"):
+        (tmp_path / name).mkdir()
+    encode(config, images, model, *outs(tmp_path / "whole"))
+    shutil.rmtree(".scratch")
+    encoded, done = ae.encode, []
+
+    def killed(*arguments: Any) -> np.ndarray:
+        if len(done) == 5:
+            raise KeyboardInterrupt
+        done.append(encoded(*arguments))
+        return done[-1]
+
+    monkeypatch.setattr(ae, "encode", killed)
+    with pytest.raises(KeyboardInterrupt):
+        encode(config, images, model, *outs(tmp_path / "killed"))
+    assert not content(tmp_path / "killed")
+    (kept,) = Path(".scratch/encode").glob("*/heldout-000000000.npy")
+    kept.write_bytes(kept.read_bytes()[:100])  # a disk that lost power
+    done.clear()
+    encode(config, images, model, *outs(tmp_path / "resumed"))
+    assert [len(lot) for lot in done] == [2, 2, 2]  # that one, and the versions not yet there
+    assert content(tmp_path / "resumed") == content(tmp_path / "whole")
+
+
+def test_latents_of_other_numbers_or_another_autoencoder_are_not_reused(
+    tmp_path: Path, images: Path, model: Path
+) -> None:
+    for name in "abc":
+        (tmp_path / name).mkdir()
+    encode(numbers(), images, model, *outs(tmp_path / "a"))
+    (first,) = Path(".scratch/encode").glob("*/")
+    encode(numbers(batch=3), images, model, *outs(tmp_path / "b"))
+    (second,) = Path(".scratch/encode").glob("*/")
+    other = numbers().autoencoder.model_copy(update={"seed": 1})
+    ae.save(ae.build(other, 1, SIDE), tmp_path / "other")
+    encode(numbers(batch=3), images, tmp_path / "other", *outs(tmp_path / "c"))
+    (third,) = Path(".scratch/encode").glob("*/")
+    assert len({first.name, second.name, third.name}) == 3

@@ -1,5 +1,6 @@
 """Evaluation of a tiny model: what is measured, against what, and that it is said."""
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +72,8 @@ def make_inputs(folder: Path, heldout: int = HELDOUT, **mirrored: bool) -> dict[
     paths["autoencoder"].mkdir()
     autoencoding.save(autoencoding.build(params.autoencoder, 1, SIDE), paths["autoencoder"])
     outputs = (Out(paths["bank"]), Out(folder / "heldout"), Out(folder / "augmented"))
-    encode(params, paths["images"], paths["autoencoder"], *outputs)
+    with contextlib.chdir(folder):  # where its scratch goes
+        encode(params, paths["images"], paths["autoencoder"], *outputs)
     initialize(params, paths["bank"], Out(paths["weights"]))
     return paths
 

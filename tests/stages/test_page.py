@@ -1,5 +1,6 @@
 """The page stage gathers what the others left, and refuses what is missing."""
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass, replace
@@ -59,7 +60,8 @@ def make_inputs(results: tuple[Path, Path], folder: Path, side: int = 8) -> Inpu
     autoencoding.save(autoencoding.build(TINY.autoencoder, 1, side), inputs.autoencoder)
     first = folder / "r00"
     outputs = (Out(first), Out(folder / "heldout"), Out(folder / "augmented"))
-    encode(TINY, inputs.images, inputs.autoencoder, *outputs)
+    with contextlib.chdir(folder):  # where its scratch goes
+        encode(TINY, inputs.images, inputs.autoencoder, *outputs)
     known = store.read_bank(first)
     for run, parents in (
         ("r01", ["train-0", "train-1"]),
