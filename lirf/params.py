@@ -348,7 +348,20 @@ class Params(Section):
     publish: Publish
     rounds: Annotated[dict[Name, Round], Field(min_length=1)]
     models: dict[Name, Model]
+    spaces: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     spiral: Spiral
+
+    def space(self, name: str) -> Autoencoder:
+        """Return the section `autoencoder` with the changes of a line of `spaces`.
+
+        Raises:
+            ValueError: one line that names the key, the value and the remedy.
+        """
+        document = self.autoencoder.model_dump()
+        for key, value in self.spaces[name].items():
+            nested = isinstance(value, dict) and isinstance(document.get(key), dict)
+            document[key] = {**document[key], **value} if nested else value
+        return validate(Autoencoder, document, f"spaces.{name}")
 
     @model_validator(mode="after")
     def _spans_sections(self) -> Self:
@@ -363,6 +376,8 @@ class Params(Section):
                 f"train.augment_share = {self.train.augment_share}: there are no augmented images;"
                 " set encode.augmentation.copies to 1 or more, or the share to 0"
             )
+        for name in self.spaces:
+            self.space(name)
         last = self._check_chain()
         for name, after in {"final": last, "baseline": BANK_ZERO}.items():
             if name not in self.models:

@@ -1,0 +1,98 @@
+"""Compare latent spaces on the prepared images: round trips, and the points between neighbours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from PIL.Image import Image
+
+from lirf import autoencoder as ae
+from lirf import device, pictures
+from lirf.params import Params
+from stages import command
+from stages.autoencoder import measure, obtain, origin, read, vision
+from stages.command import Out
+
+COLUMNS = {  # of the table, by the metric of the stage `autoencoder`
+    "psnr_heldout": "PSNR held out ↑",
+    "psnr_pca_heldout": "PSNR of PCA",
+    "psnr_gap": "gap to training ↓",
+    "ssim_heldout": "SSIM held out ↑",
+    "feature_distance_heldout": "feature distance ↓",
+    "midpoint_distance": "midpoints → 1",
+    "midpoint_distance_ends": "ends",
+    "midpoint_distance_pixels": "blended pixels",
+    "midpoint_frechet": "Frechet of midpoints ↓",
+}
+
+
+def spaces(params: Params, images: Path, runs: Out, table: Out, strips: Out) -> None:
+    """Train or take an autoencoder for each line of `spaces`, and put them side by side.
+
+    All are asked for the midpoints of the same pairs. `runs` has every number (TSV), `table` the
+    chosen ones as Markdown, `strips` the ways between the same neighbours. Where a training was
+    killed, it goes on from its checkpoint in `.scratch`.
+
+    Raises:
+        ValueError: as the stage `autoencoder`; names the space.
+    """
+    where = device.choose(params.device)
+    real = read(images)
+    results: dict[str, dict[str, Any]] = {}
+    drawn: list[Image] = []
+    for name in params.spaces:
+        numbers = params.space(name)
+        try:
+            seer = vision(numbers, where)
+            model, curve = obtain(numbers, real, seer, where, f"spaces-{name}")
+        except ValueError as error:
+            raise ValueError(f"spaces.{name}: {error}") from None
+        with TemporaryDirectory() as folder:
+            ae.save(model, Path(folder) / name)
+            saved = ae.load(Path(folder) / name, where)
+        found = measure(numbers, saved, real, seer, where)
+        results[name] = found.results | origin(numbers, curve)
+        drawn.append(pictures.captioned(found.strips, name))
+    _write_runs(runs, results)
+    table.write_text(_table(results))
+    pictures.save(pictures.beside(drawn), strips)
+
+
+def _write_runs(path: Path, results: dict[str, dict[str, Any]]) -> None:
+    """Write a row for each space and a column for every number that any of them has."""
+    columns = sorted(set().union(*results.values()))
+    lines = ["\t".join(["space", *columns])]
+    for name, found in results.items():
+        values = [found.get(column) for column in columns]
+        cells = ["" if value is None else str(value) for value in values]
+        lines.append("\t".join([name, *cells]))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _table(results: dict[str, dict[str, Any]]) -> str:
+    """Return the table as Markdown, and under it what the numbers were measured on."""
+    lines = [
+        "| |" + " | ".join(["latent", *COLUMNS.values()]) + " |",
+        "|---|---|" + "---:|" * len(COLUMNS),
+    ]
+    for name, found in results.items():
+        values = [found.get(column) for column in COLUMNS]
+        cells = ["–" if value is None else f"{value:.3f}" for value in values]
+        lines.append(f"| {name} | " + " | ".join([found["latent_shape"], *cells]) + " |")
+    one = next(iter(results.values()))
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{one['n_train']} training and {one['n_heldout']} held-out images,"
+            f" {one['n_midpoints']} midpoints; features: {one['features']}; PCA with as many"
+            " coefficients as the latent has numbers, at most one less than there are images.",
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    command.run(spaces)

@@ -1,0 +1,83 @@
+"""The stage `spaces`: one row a space, what is already known to them all, and resumption."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from lirf import autoencoder as ae
+from lirf import params, store
+from lirf.params import Params
+from stages.command import Out
+from stages.spaces import spaces
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (14, 1, 8, 8), np.uint8)
+    split = ["train"] * 10 + ["heldout"] * 4
+    names = [f"{place}.png" for place in range(14)]
+    rows = pa.table({"id": names, "split": split, "source": names})
+    store.write_part(tmp_path / "images", pixels, rows, {})
+    return tmp_path / "images"
+
+
+def numbers(lines: dict[str, dict[str, Any]]) -> Params:
+    document = params.read(Path(__file__).parents[2] / "params.yaml")
+    document["device"] = "cpu"
+    document["autoencoder"] |= {
+        "steps": 3, "widths": [4, 4], "batch": 4, "latent_channels": 2, "manifold_neighbours": 2,
+    }  # fmt: skip
+    return params.validate(Params, document | {"spaces": lines}, "params.yaml")
+
+
+def run(folder: Path, images: Path, config: Params) -> list[dict[str, str]]:
+    folder.mkdir()
+    outputs = [Out(folder / name) for name in ("runs.tsv", "table.md", "strips.png")]
+    spaces(config, images, *outputs)
+    with Image.open(folder / "strips.png") as picture:
+        assert picture.format == "PNG"
+    with (folder / "runs.tsv").open() as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def test_a_row_for_every_space(
+    tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = tmp_path / "theirs"
+    config = numbers({"plain": {"alignment": "none"}})
+    ae.save(ae.build(config.autoencoder, 1, 8), theirs)
+    config = numbers(
+        {"plain": {"alignment": "none"}, "kept": {}, "taken": {"pretrained": str(theirs)}}
+    )
+    rows = run(tmp_path / "a", images, config)
+    assert [row["space"] for row in rows] == ["plain", "kept", "taken"]
+    assert len({row["fingerprint"] for row in rows}) == 3
+    assert len({row["midpoint_distance_pixels"] for row in rows}) == 1  # of the same pairs
+    assert [row["pretrained"] for row in rows] == ["", "", "theirs"]
+    table = (tmp_path / "a" / "table.md").read_text()
+    assert "| plain | 2x4x4 |" in table
+    assert "10 training and 4 held-out images" in table
+    capsys.readouterr()
+    assert run(tmp_path / "b", images, config) == rows
+    assert '"done": 0, "label": "spaces-plain", "total": 0' in capsys.readouterr().err
+
+
+def test_a_space_that_cannot_be_is_named(tmp_path: Path, images: Path) -> None:
+    with pytest.raises(ValueError, match=r"spaces.odd: stepz: unknown key; did you mean `steps`"):
+        numbers({"odd": {"stepz": 3}})
+    with pytest.raises(ValueError, match=r"spaces.odd: dino.margin = 2: "):
+        numbers({"odd": {"dino": {"margin": 2}}})
+    with pytest.raises(ValueError, match=r"^spaces.odd: autoencoder.pretrained = nowhere:"):
+        run(tmp_path / "a", images, numbers({"odd": {"pretrained": "nowhere"}}))
