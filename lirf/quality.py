@@ -10,6 +10,9 @@ from lirf.neighbours import nearest
 LEAST_MSE = 1 / 12
 """Variance of rounding to whole grey levels: identical images score 58.9 dB, not infinity."""
 
+BLOCK_BYTES = 2**28
+"""Float64 pixels held at a time."""
+
 WIDEST_WINDOW = 7
 """Side of the window of SSIM, in px, where the image is large enough."""
 
@@ -52,16 +55,22 @@ def pca_round_trip(
     """Return uint8 `images` rebuilt from their first principal components of `train`.
 
     The linear control for an autoencoder with as many latent numbers. N training images span
-    N - 1 components at most.
+    N - 1 components at most. Memory holds the training images and BLOCK_BYTES of the others.
     """
     train_ND = train_NCHW.reshape(len(train_NCHW), -1).astype(np.float64)
     centre_D = train_ND.mean(axis=0)
     rank = min(coefficients, len(train_ND) - 1, train_ND.shape[1])
     _, _, components_RD = np.linalg.svd(train_ND - centre_D, full_matrices=False)
     components_RD = components_RD[:rank]
-    images_ND = images_NCHW.reshape(len(images_NCHW), -1) - centre_D
-    rebuilt_ND = images_ND @ components_RD.T @ components_RD + centre_D
-    return np.rint(np.clip(rebuilt_ND, 0, 255)).astype(np.uint8).reshape(images_NCHW.shape)
+    rebuilt_NCHW = np.empty_like(images_NCHW)
+    size = max(1, BLOCK_BYTES // (8 * centre_D.size))
+    for start in range(0, len(images_NCHW), size):
+        block_BCHW = images_NCHW[start : start + size]
+        images_BD = block_BCHW.reshape(len(block_BCHW), -1) - centre_D
+        rebuilt_BD = images_BD @ components_RD.T @ components_RD + centre_D
+        pixels_BD = np.rint(np.clip(rebuilt_BD, 0, 255)).astype(np.uint8)
+        rebuilt_NCHW[start : start + size] = pixels_BD.reshape(block_BCHW.shape)
+    return rebuilt_NCHW
 
 
 def _squared_errors(original_NCHW: np.ndarray, other_NCHW: np.ndarray) -> np.ndarray:

@@ -63,3 +63,10 @@ def test_pca_has_no_more_components_than_images() -> None:
     np.testing.assert_array_equal(rebuilt, images)  # N - 1 components span the N images
     others = noise(5, 1, 8, 8, seed=1)
     assert quality.psnr(others, quality.pca_round_trip(images, others, 64)) < 20
+
+
+def test_pca_of_many_images_is_that_of_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (21, 1, 4, 4), dtype=np.uint8)
+    whole = quality.pca_round_trip(images[:8], images, 5)
+    monkeypatch.setattr(quality, "BLOCK_BYTES", 8 * 16 * 4)
+    np.testing.assert_array_equal(quality.pca_round_trip(images[:8], images, 5), whole)
