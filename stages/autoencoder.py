@@ -38,7 +38,7 @@ def autoencoder(
         ValueError: the images do not suit the parameters, or training diverged.
     """
     numbers = params.autoencoder
-    where = device.choose(params.device)
+    where = device.choose(params.device, params.deterministic)
     part = store.read_part(images)
     split_N = np.array(part.rows["split"].to_pylist())
     train_NCHW = part.array[split_N == "train"]

@@ -41,7 +41,7 @@ def encode(
     Raises:
         ValueError: an input is damaged, or a latent is not finite.
     """
-    where = device.choose(params.device)
+    where = device.choose(params.device, params.deterministic)
     part = store.read_part(images)
     model = ae.load(autoencoder, where)
     size = params.encode.batch

@@ -92,7 +92,7 @@ def _name(params: Params) -> str:
 
 def _params(params: Params) -> dict[str, Any]:
     """Return what the model depends on, without the folders above the images, which are private."""
-    document = params.model_dump(mode="json", by_alias=True, exclude={"device"})
+    document = params.model_dump(mode="json", by_alias=True, exclude={"device", "deterministic"})
     document["prepare"]["images"] = Path(params.prepare.images).name
     return document
 
