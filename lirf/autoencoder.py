@@ -137,7 +137,17 @@ def pixels_to_signal(images_NCHW: np.ndarray) -> torch.Tensor:
 
 
 def signal_to_pixels(signal_NCHW: torch.Tensor) -> np.ndarray:
-    """Map float32 -1..1 to uint8 0..255: clipped, rounded to nearest."""
+    """Map float32 -1..1 to uint8 0..255: clipped, rounded to nearest.
+
+    Raises:
+        ValueError: a value is not finite, which would become a black pixel.
+    """
+    bad = (~signal_NCHW.isfinite()).nonzero()
+    if len(bad):
+        raise ValueError(
+            f"decoded image {int(bad[0, 0])} of a batch is not finite: lower"
+            " autoencoder.learning_rate and rerun `dvc repro`"
+        )
     return ((signal_NCHW.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
 
 

@@ -8,11 +8,11 @@ from typing import Literal
 import torch
 
 
-def choose(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
+def choose(name: Literal["auto", "cpu", "cuda"], deterministic: bool = True) -> torch.device:
     """Return the device called `name`; "auto" is the GPU where there is one.
 
-    On a GPU it also tells torch, for the whole process, to prefer algorithms that give the same
-    bytes on every run; where torch has none it warns. On a CPU they all do.
+    On a GPU with `deterministic` it also tells torch, for the whole process, to prefer algorithms
+    that give the same bytes on every run; where torch has none it warns. On a CPU they all do.
 
     Raises:
         ValueError: "cuda" on a machine without a usable GPU.
@@ -21,8 +21,9 @@ def choose(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
         raise ValueError("device = cuda: no usable GPU on this machine; set device: auto or cpu")
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cuda.enable_mem_efficient_sdp(False)  # its backward adds in no fixed order
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cuda.enable_mem_efficient_sdp(False)  # its backward adds in no fixed order
     return torch.device("cuda")

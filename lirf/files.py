@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 REMEDY = "`python -m pipeline.repair` restores it, or has `dvc repro` make it anew"
+LONGEST = 500  # characters of a complaint
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
@@ -42,7 +43,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes(), parse_constant=_refuse)
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: damaged ({error}); {REMEDY}") from None
+        raise ValueError(f"{path}: damaged ({plain(error)}); {REMEDY}") from None
     if not isinstance(document, dict):
         raise ValueError(f"{path}: damaged (not a JSON object); {REMEDY}")
     return document
@@ -56,9 +57,10 @@ def read_versioned(path: Path, version: int) -> dict[str, Any]:
     """
     document = read_json(path)
     if document.get("format") != version:
+        found = plain(document.get("format"))
         raise ValueError(
-            f"{path}: format {document.get('format')} is not {version}, which this version reads;"
-            " rerun `dvc repro` to write it anew"
+            f"{path}: format {found} is not {version}, which this version reads; rerun `dvc repro`"
+            " to write it anew"
         )
     return document
 
@@ -100,6 +102,12 @@ def writing(path: Path) -> Iterator[None]:
         if error.errno is None or error.filename is not None:
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
+
+
+def plain(text: object) -> str:
+    """Return a complaint on one line of bearable length that no terminal takes for a command."""
+    line = "".join(one if one.isprintable() else " " for one in " ".join(str(text).split()))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
 
 
 def _refuse(constant: str) -> NoReturn:

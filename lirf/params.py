@@ -21,6 +21,8 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.nodes import Node
 
+from lirf import files
+
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -32,7 +34,6 @@ BANK_ZERO = "r00"
 """The round before the first: its bank is the encoded training set, its weights are untrained."""
 
 MOST_BYTES, MOST_NODES = 200_000, 20_000  # of a YAML file
-MOST_SHOWN = 500  # characters of a complaint
 
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -334,6 +335,7 @@ class Params(Section):
     """All of `params.yaml`."""
 
     device: Literal["auto", "cpu", "cuda"]
+    deterministic: bool
     prepare: Prepare
     autoencoder: Autoencoder
     encode: Encode
@@ -446,9 +448,9 @@ def read(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "unreadable"
-        raise ValueError(f"{path}: not valid YAML{where}: {_printable(problem)}") from None
+        raise ValueError(f"{path}: not valid YAML{where}: {files.plain(problem)}") from None
     except Exception as error:  # the parser lets through whatever it runs into
-        reason = _printable(str(error)) or type(error).__name__
+        reason = files.plain(error) or type(error).__name__
         raise ValueError(f"{path}: not valid YAML: {reason}") from None
     if not isinstance(document, dict):
         raise ValueError(f"{path}: must be a mapping of sections, is {type(document).__name__}")
@@ -467,7 +469,7 @@ def validate(model: type[Document], document: Mapping[str, Any], name: str) -> D
         errors = error.errors(include_url=False)
         # A mistyped key is both unknown and missing: the former names the remedy.
         first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
-        raise ValueError(f"{name}: {_printable(_explain(model, first))}") from None
+        raise ValueError(f"{name}: {files.plain(_explain(model, first))}") from None
 
 
 def _require_small(root: Node | None) -> None:
@@ -484,12 +486,6 @@ def _require_small(root: Node | None) -> None:
 
     if root is not None and size(root) > MOST_NODES:
         raise ValueError(f"more than {MOST_NODES} values, with aliases written out")
-
-
-def _printable(text: str) -> str:
-    """Return `text` on one line of reasonable length that no terminal takes for a command."""
-    line = "".join(one if one.isprintable() else " " for one in " ".join(text.split()))
-    return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN - 3]}..."
 
 
 def _missing(model: str, after: str) -> str:
@@ -532,6 +528,6 @@ def _keys(annotation: Any, location: tuple[int | str, ...]) -> set[str]:
             return _keys(annotation, location[1:])
         return set()
     arguments = get_args(annotation)
-    if getattr(annotation, "__origin__", None) is dict:
-        return _keys(arguments[1], location[1:])
+    if getattr(annotation, "__origin__", None) in (dict, list, tuple):
+        return _keys(arguments[-1], location[1:])
     return set[str]().union(*(_keys(argument, location) for argument in arguments))

@@ -132,7 +132,9 @@ def read_part(folder: Path) -> Part:
     except MemoryError:
         raise
     except Exception as error:  # codecs let through whatever they run into
-        raise ValueError(f"{folder / 'array'}: damaged ({error}); {files.REMEDY}") from None
+        raise ValueError(
+            f"{folder / 'array'}: damaged ({files.plain(error)}); {files.REMEDY}"
+        ) from None
 
 
 def read_items(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -183,7 +185,9 @@ def read_space(folder: Path, attributes: Mapping[str, Any]) -> Space:
     try:
         return Space.from_json(attributes.get("space", {}))
     except ValueError as error:
-        raise ValueError(f"{folder / MANIFEST}: damaged ({error}); {files.REMEDY}") from None
+        raise ValueError(
+            f"{folder / MANIFEST}: damaged ({files.plain(error)}); {files.REMEDY}"
+        ) from None
 
 
 def write_bank(
@@ -249,7 +253,7 @@ def read_table(path: Path) -> pa.Table:
                 raise ValueError(f"{file.metadata.num_rows} rows, at most {MOST_ROWS}")
             return file.read()
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise ValueError(f"{path}: cannot be read ({error}); {files.REMEDY}") from None
+        raise ValueError(f"{path}: cannot be read ({files.plain(error)}); {files.REMEDY}") from None
 
 
 def _require_finite(folder: Path, latents_NCHW: np.ndarray, rows: pa.Table) -> None:

@@ -20,8 +20,7 @@ from typing import Any
 import psutil
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
-from dvc.repo import Repo
-from dvc.utils.serialize import YAMLFileCorruptedError
+from dvc.repo import Repo, lock_repo
 
 LOCK, RWLOCK = Path("dvc.lock"), Path(".dvc", "tmp", "rwlock")
 FOLDER = ".dir"  # ends the hash of a folder
@@ -44,7 +43,7 @@ def repair(root: Path) -> Iterator[str]:
     """
     yield from _drop_torn_files(root)
     try:
-        with Repo(str(root)) as repo, repo.lock:
+        with Repo(str(root)) as repo, lock_repo(repo):
             outputs = list(_outputs(repo))
             found = {one.path: contents(one.path) for one in outputs if one.path.exists()}
             whole = {one for one in outputs if one.hash in found.get(one.path, {})}
@@ -103,9 +102,6 @@ def _drop_torn_files(root: Path) -> Iterator[str]:
         with Repo(str(root)) as repo:
             _ = repo.index.stages
     except DvcException as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, YAMLFileCorruptedError):
-            cause = cause.__cause__
         if LOCK.name not in str(error):
             raise ValueError(" ".join(str(error).split())) from None
         (root / LOCK).unlink()
@@ -116,7 +112,7 @@ def _outputs(repo: Repo) -> Iterator[Output]:
     """Yield the outputs that dvc.lock knows the hash of."""
     for stage in repo.index.stages:
         for out in stage.outs:
-            if out.protocol == "local" and out.hash_info and stage.cmd:
+            if out.protocol == "local" and out.hash_info:
                 yield Output(Path(out.fs_path), str(out.hash_info.value), bool(out.use_cache))
 
 

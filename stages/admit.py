@@ -37,10 +37,12 @@ def admit(
     attributes = new.attributes
     scales = admission.Scales(
         attributes["lambda"],
-        _numbers(store.read_table(anchors), "displacement"),
+        _numbers(anchors, store.read_table(anchors), "displacement"),
         attributes["spacing"],
     )
-    displacement_M, novelty_M = _numbers(new.rows, "displacement"), _numbers(new.rows, "novelty")
+    displacement_M, novelty_M = (
+        _numbers(corrected, new.rows, name) for name in ("displacement", "novelty")
+    )
     done = admission.admit(
         params.admit,
         flat(new.array),
@@ -87,9 +89,18 @@ def admit(
         print(f"warning: {run}: {warning}", file=sys.stderr)  # noqa: T201
 
 
-def _numbers(rows: pa.Table, name: str) -> np.ndarray:
-    """Return a column as float64."""
-    return rows[name].to_numpy().astype(np.float64)
+def _numbers(path: Path, rows: pa.Table, name: str) -> np.ndarray:
+    """Return a column as float64.
+
+    Raises:
+        ValueError: a number is not finite; names its row.
+    """
+    values = rows[name].to_numpy().astype(np.float64)
+    finite = np.isfinite(values)
+    if not finite.all():
+        culprit = rows["id"][int(np.argmin(finite))].as_py()
+        raise ValueError(f"{path}: the {name} of {culprit} is not finite; {files.REMEDY}")
+    return values
 
 
 if __name__ == "__main__":

@@ -123,8 +123,8 @@ def _interrupt(number: int, _: object) -> NoReturn:
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    elif path.is_symlink() or path.exists():  # where nothing may be written, not even this
+        path.unlink()
 
 
 def out_of_memory(error: BaseException) -> bool:

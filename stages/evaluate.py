@@ -81,7 +81,7 @@ def evaluate(
     """
     part = store.read_part(images)
     real = _real(part, params.evaluate.neighbours)
-    device = devices.choose(params.device)
+    device = devices.choose(params.device, params.deterministic)
     decoder = autoencoding.load(autoencoder, device)
     batch = params.sample.batch
     z_MCHW, space = _latents(params, run, bank, weights, device)

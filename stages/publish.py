@@ -99,7 +99,7 @@ def _pretrained(params: Params) -> str | None:
 
 def _params(params: Params) -> dict[str, Any]:
     """Return what the model depends on, without the folders above its inputs, which are private."""
-    document = params.model_dump(mode="json", by_alias=True, exclude={"device"})
+    document = params.model_dump(mode="json", by_alias=True, exclude={"device", "deterministic"})
     document["prepare"]["images"] = Path(params.prepare.images).name
     document["autoencoder"]["pretrained"] = _pretrained(params)
     return document

@@ -17,7 +17,7 @@ from stages.progress import track
 
 def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out) -> None:
     """Write ratio x (real rows of `bank`) samples of the network in `weights`."""
-    where = device.choose(params.device)
+    where = device.choose(params.device, params.deterministic)
     field, space = checkpoint.load_field(weights, where)
     known = store.read_bank(bank)
     space.require(known.space, str(bank))

@@ -54,7 +54,7 @@ def train(
     """
     if run not in params.models:
         raise ValueError(f"models.{run} is missing; add `{run}: {{after: ROUND, steps: N}}`")
-    where, steps = device.choose(params.device), params.models[run].steps
+    where, steps = device.choose(params.device, params.deterministic), params.models[run].steps
     known = store.read_bank(bank)
     begin = checkpoint.load(start, where)
     begin.space.require(known.space, str(bank))

@@ -16,11 +16,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from ruamel.yaml import YAML
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -34,6 +35,7 @@ CHANGES = {
     "train": {**TINY["train"], "checkpoint_every": 40},
     "models": {name: {"after": after, "steps": steps} for name, (after, steps) in STEPS.items()},
 }
+LOG = "repro.log"
 ENDING_S = 10.0  # what a stage may take to write a checkpoint after DVC is gone
 
 REMEDIES = {  # README: what DVC says of a file that it was writing when it was killed
@@ -79,7 +81,7 @@ def campaign(
 
     A kill comes after 0.2 s to `longest_s`.
     """
-    log = project / "repro.log"
+    log = project / LOG
     left = kills
     while True:
         began = log.stat().st_size if log.exists() else 0
@@ -112,6 +114,21 @@ def campaign(
         if found.get(path) != expected.get(path)
     ]
     tally.wrong += [f"left over: {path}" for path in leftovers(project)]
+
+
+def begin(calm: Path, project: Path, keep: Collection[str]) -> None:
+    """Make a project that has yet to run, or has the results of stages `keep` of `calm`."""
+    if not keep:
+        make_project(project, CHANGES)
+        return
+    shutil.copytree(calm, project, symlinks=True, ignore=shutil.ignore_patterns(LOG, ".scratch"))
+    lock = YAML(typ="safe").load(project / "dvc.lock")
+    for name in lock["stages"].keys() - set(keep):
+        for out in lock["stages"].pop(name)["outs"]:
+            path = project / out["path"]
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    YAML(typ="safe").dump(lock, project / "dvc.lock")
+    shutil.rmtree(project / ".dvc" / "cache" / "runs")
 
 
 @contextlib.contextmanager
@@ -197,17 +214,20 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="no new project after [60]")
     parser.add_argument("--seed", type=int, default=0, help="of the moments [0]")
     parser.add_argument("--folder", type=Path, required=True, help="new folder to work in")
+    parser.add_argument("--keep", nargs="*", default=[], help="stages that need not run again")
+    parser.add_argument("--calm", type=Path, help="undisturbed project of an earlier call")
     options = parser.parse_args()
     options.folder.mkdir(parents=True)
-    calm = make_project(options.folder / "calm", CHANGES)
+    calm = options.calm or make_project(options.folder / "calm", CHANGES)
     began = time.monotonic()
-    with running(calm, TARGETS, calm / "repro.log") as process:
-        assert process.wait() == 0, (calm / "repro.log").read_text()
+    with running(calm, TARGETS, calm / LOG) as process:
+        assert process.wait() == 0, (calm / LOG).read_text()
     whole_s = time.monotonic() - began
     longest_s = options.longest or whole_s / 10
     expected, tally, draw = hashes(calm), Tally(), random.Random(options.seed)
     while tally.kills.total() < options.kills and time.monotonic() < began + 60 * options.minutes:
-        project = make_project(options.folder / f"killed-{tally.passes}", CHANGES)
+        project = options.folder / f"killed-{tally.passes}"
+        begin(calm, project, options.keep)
         kills = min(options.each, options.kills - tally.kills.total())
         campaign(project, TARGETS, expected, kills, draw, longest_s, tally)
         print(f"{tally}\n", flush=True)  # noqa: T201

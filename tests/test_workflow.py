@@ -1,5 +1,7 @@
 """The workflow as a user meets it: a real DVC repository, a folder of images, real commands."""
 
+import os
+import random
 import re
 import subprocess
 import sys
@@ -14,7 +16,10 @@ from lirf import store
 
 sys.path.insert(0, str(Path(__file__).parent))  # `tiny`: importlib mode adds no folder
 
-from tiny import DVC, edit, environment, make_project
+import kill
+from tiny import DVC, edit, environment, hashes, make_project
+
+ROOT = Path(__file__).parents[1]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -83,6 +88,76 @@ def test_every_admitted_latent_descends_from_real_images(project: Path):
 
     for row in refined:
         assert all((project / "photos" / source).is_file() for source in ancestors(row))
+
+
+LOOP = {f"{verb}@r01" for verb in ("train", "sample", "correct", "admit", "merge")}
+
+
+def forgetful(project: Path, copy: Path) -> Path:
+    """Return a copy of a finished project in which the loop has yet to run."""
+    stages = YAML(typ="safe").load(project / "dvc.lock")["stages"]
+    kill.begin(project, copy, stages.keys() - LOOP)
+    return copy
+
+
+@pytest.mark.usefixtures("first")
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
+    project: Path, tmp_path: Path
+):
+    tally, draw = kill.Tally(), random.Random(0)
+    copy = forgetful(project, tmp_path / "killed")
+    kill.campaign(copy, ("merge@r01",), hashes(project), 4, draw, 8, tally)
+    assert tally.wrong == []
+    assert tally.passes == 1
+    assert tally.kills.total() > 0
+
+
+@pytest.mark.usefixtures("first")
+def test_of_two_runs_at_once_none_spoils_the_other(project: Path, tmp_path: Path):
+    copy = forgetful(project, tmp_path / "shared")
+    logs = [tmp_path / "one.log", tmp_path / "two.log"]
+    with (
+        kill.running(copy, ("merge@r01",), logs[0]) as one,
+        kill.running(copy, ("merge@r01",), logs[1]) as two,
+    ):
+        codes = [one.wait(), two.wait()]
+    assert 0 in codes
+    for code, log in zip(codes, logs, strict=True):
+        said = log.read_text()
+        assert "Traceback" not in said
+        assert code == 0 or "is busy" in said or "Unable to acquire lock" in said
+    assert hashes(copy) == hashes(project)
+
+
+@pytest.mark.usefixtures("first")
+def test_two_clones_agree_to_the_byte(project: Path, tmp_path: Path):
+    clone = make_project(tmp_path / "clone")
+    with kill.running(clone, ("sample@r01",), tmp_path / "log") as process:
+        assert process.wait() == 0
+    found, expected = hashes(clone), hashes(project)
+    assert "data/r01/candidates" in found
+    assert found == {path: expected[path] for path in found}
+
+
+@pytest.mark.usefixtures("first")
+def test_damage_that_dvc_does_not_see_is_named_with_what_repairs_it(project: Path, tmp_path: Path):
+    copy = forgetful(project, tmp_path / "damaged")
+    damaged = copy / "data" / "r00" / "bank" / "r00" / "rows.parquet"
+    own = environment(tmp_path / "dvc")
+    subprocess.run([*DVC, "status", "-q"], cwd=copy, env=own, check=False)
+    content, before = damaged.read_bytes(), damaged.stat()
+    damaged.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    os.utime(damaged, ns=(before.st_atime_ns, before.st_mtime_ns))
+    train = [*DVC, "repro", "--single-item", "train@r01"]
+    refused = subprocess.run(train, cwd=copy, env=own, capture_output=True, text=True, check=False)
+    named = "error: data/r00/bank/r00/rows.parquet: damaged (its checksum differs);"
+    assert named in refused.stderr
+    assert "`python -m pipeline.repair` restores it" in refused.stderr
+    mend = [sys.executable, "-m", "pipeline.repair"]
+    subprocess.run(mend, cwd=copy, env={**own, "PYTHONPATH": str(ROOT)}, check=True)
+    assert damaged.read_bytes() == content
+    subprocess.run(train, cwd=copy, env=own, check=True)
+    assert hashes(copy)["data/r01/weights"] == hashes(project)["data/r01/weights"]
 
 
 @pytest.mark.usefixtures("first")

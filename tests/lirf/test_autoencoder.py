@@ -178,3 +178,11 @@ def test_every_grey_level_survives_the_scaling_to_a_signal() -> None:
     assert (signal.min().item(), signal.max().item()) == (-1, 1)
     np.testing.assert_array_equal(ae.signal_to_pixels(signal), levels)
     assert ae.signal_to_pixels(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_value_that_is_not_finite_is_no_black_pixel(bad: float):
+    signal = torch.zeros(3, 1, 2, 2)
+    signal[1, 0, 1, 1] = bad
+    with pytest.raises(ValueError, match="decoded image 1 of a batch is not finite"):
+        ae.signal_to_pixels(signal)

@@ -1,12 +1,14 @@
 """The folder of a state: its bytes, what it gives back, and what it refuses."""
 
+import io
 import json
+import pickle
 from pathlib import Path
 
 import pytest
 import torch
 
-from lirf import checkpoint, params, training
+from lirf import checkpoint, files, params, training
 from lirf.space import Space
 
 CPU = torch.device("cpu")
@@ -107,3 +109,67 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, state):
     (tmp_path / "a" / "state.json").write_text(json.dumps(document))
     with pytest.raises(ValueError, match="not the tensors of the network"):
         checkpoint.load(tmp_path / "a", CPU)
+
+
+def forge(folder: Path, name: str, content: bytes) -> None:
+    """Replace a file of a checkpoint, and its checksum."""
+    (folder / name).write_bytes(content)
+    document = json.loads((folder / "state.json").read_text())
+    document["files"][name] = files.sha256(folder / name)
+    (folder / "state.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("name", FILES[:3])
+def test_a_pickle_in_the_place_of_weights_is_refused_and_not_run(tmp_path: Path, state, name: str):
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return Path.touch, (tmp_path / "ran",)
+
+    checkpoint.save(state, tmp_path / "a")
+    archive = io.BytesIO()
+    torch.save({"weight": Evil()}, archive)
+    for content in (archive.getvalue(), pickle.dumps(Evil())):
+        forge(tmp_path / "a", name, content)
+        with pytest.raises(ValueError, match=f"{name}: (damaged|not the tensors)") as error:
+            checkpoint.load(tmp_path / "a", CPU)
+        assert "\n" not in str(error.value)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("network", None),
+        ("step", -1),
+        ("step", "x"),
+        ("prediction", "noise"),
+        ("generator", "AAAA"),
+        ("generator", 3),
+        ("space", {}),
+        ("files", []),
+    ],
+)
+def test_a_document_that_says_nonsense_is_damaged(tmp_path: Path, state, key: str, value: object):
+    checkpoint.save(state, tmp_path / "a")
+    document = json.loads((tmp_path / "a" / "state.json").read_text())
+    (tmp_path / "a" / "state.json").write_text(json.dumps({**document, key: value}))
+    with pytest.raises(ValueError, match=r"state\.json: damaged"):
+        checkpoint.load(tmp_path / "a", CPU)
+
+
+def test_an_absurd_network_is_refused_before_it_is_allocated(tmp_path: Path, state):
+    checkpoint.save(state, tmp_path / "a")
+    document = json.loads((tmp_path / "a" / "state.json").read_text())
+    document["network"]["width"] = 10**6
+    (tmp_path / "a" / "state.json").write_text(json.dumps(document))
+    for load in (checkpoint.load, checkpoint.load_ema):
+        with pytest.raises(ValueError, match="not the tensors of the network"):
+            load(tmp_path / "a", CPU)
+
+
+def test_a_moment_that_is_not_finite_is_named_and_not_written(tmp_path: Path, state):
+    name = next(iter(state.moments))
+    state.moments[name].view(-1)[0] = torch.inf
+    with pytest.raises(ValueError, match=f"step 3: the moments {name} are not finite"):
+        checkpoint.save(state, tmp_path / "a")
+    assert not (tmp_path / "a").exists()

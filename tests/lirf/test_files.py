@@ -1,5 +1,7 @@
 """JSON and checksums: the same bytes for the same content, one line for what is wrong."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,40 @@ def test_a_changed_or_missing_file_is_named(tmp_path: Path):
     (tmp_path / "a").unlink()
     with pytest.raises(ValueError, match="a: missing"):
         files.verify(tmp_path, expected)
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": ' + b"[" * 100_000, b"9" * 5000]
+)
+def test_json_that_is_none_or_has_no_end_is_damaged(tmp_path: Path, content: bytes):
+    (tmp_path / "some.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"some\.json: damaged"):
+        files.read_json(tmp_path / "some.json")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "some.json")
+    with pytest.raises(ValueError, match=r"some\.json: missing"):
+        files.read_json(tmp_path / "some.json")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_not_finite_is_named_and_not_written(tmp_path: Path, value: float):
+    with pytest.raises(ValueError, match=r"some\.json: recall = (nan|inf) is not finite"):
+        files.write_json(tmp_path / "some.json", {"copies": 0.1, "recall": value})
+    assert not (tmp_path / "some.json").exists()
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a/../../outside"])
+def test_a_name_that_leads_out_is_refused_before_anything_is_read(tmp_path: Path, name: str):
+    folder = tmp_path / "part"
+    folder.mkdir()
+    (tmp_path / "outside").touch()
+    with pytest.raises(ValueError, match="not a file of"):
+        files.verify(folder, {name: "0" * 64})
+
+
+def test_what_the_system_says_gets_the_name_of_the_file(tmp_path: Path):
+    with pytest.raises(OSError, match="No space left") as error, files.writing(tmp_path / "x"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert error.value.filename == str(tmp_path / "x")

@@ -1,5 +1,7 @@
 """params.yaml: every mistake ends in one line that names the key, the value and the remedy."""
 
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -172,3 +174,58 @@ def test_a_file_that_is_no_mapping(tmp_path: Path, content: str, message: str):
 def test_a_missing_file_says_where_to_run(tmp_path: Path):
     with pytest.raises(ValueError, match="no such file; run from the project's folder"):
         params.load(tmp_path / "params.yaml")
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join(['*' + before] * 9)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (BOMB, "more than 20000 values, with aliases written out"),
+        ("a: &a [*a]\n", "more than 20000 values, with aliases written out"),
+        ("a: " + "[" * 5000, "not valid YAML"),
+        ("a: " + "x" * 300_000, "300003 bytes, at most 200000"),
+        ("a: !!python/object/apply:os.system [true]\n", "could not determine a constructor"),
+        ("a: 2001-02-31 00:00:00\n", "not valid YAML"),
+        ("a: \x1b[2J\n", "not valid YAML"),
+        ("? [x]\n: y\n", "params.yaml: "),
+    ],
+)
+def test_yaml_that_nobody_writes_is_refused_on_one_line(tmp_path: Path, content: str, message: str):
+    path = tmp_path / "params.yaml"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        params.load(path)
+    assert str(error.value).isprintable()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "params.yaml")
+    with pytest.raises(ValueError, match="no such file"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_an_absurd_value_is_shortened(tmp_path: Path):
+    document = params.read(Path(__file__).parents[2] / "params.yaml")
+    document["prepare"]["resolution"] = "\x1b[2J\n" + "x" * 10_000
+    with pytest.raises(ValueError, match=r"prepare\.resolution = ") as error:
+        params.validate(params.Params, document, "params.yaml")
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 600
+
+
+def test_an_unknown_key_within_a_list_names_its_nearest():
+    class Item(params.Section):
+        metric: str
+
+    class Many(params.Section):
+        items: list[Item]
+
+    with pytest.raises(
+        ValueError, match=r"x: items\.0\.metrics: unknown key; did you mean `metric`"
+    ):
+        params.validate(Many, {"items": [{"metric": "a", "metrics": "b"}]}, "x")

@@ -1,7 +1,10 @@
 """The store returns what it was given, byte for byte, or names the file that is wrong."""
 
 import json
+import pickle
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lirf import store
-from lirf.files import write_json
+from lirf.files import checksums, sha256, write_json
 from lirf.space import Space
 
 SPACE = Space("f00d", (2, 3, 3), (0.5, -1.0), (2.0, 0.25))
@@ -155,3 +158,122 @@ def test_latents_that_are_not_finite_are_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="the latent of r00-00002 is not finite"):
         store.write_bank(tmp_path / "b0", "r00", bad, rows(4), SPACE)
     assert not (tmp_path / "b0").exists()
+
+
+def write_bank(tmp_path: Path) -> Path:
+    store.write_bank(tmp_path / "bank", "r00", latents(5), rows(5), SPACE)
+    return tmp_path / "bank"
+
+
+def edit_json(path: Path, *keys: str | int, value: Any) -> None:
+    """Change a value of a JSON file of a part, and its checksum in the manifest."""
+    document = json.loads(path.read_text())
+    inner = document
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    path.write_text(json.dumps(document))
+    if path.name == "zarr.json":
+        sign(path.parents[1], path)
+
+
+def sign(part: Path, path: Path) -> None:
+    name = path.relative_to(part).as_posix()
+    edit_json(part / store.MANIFEST, "files", name, value=sha256(path))
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("shape",), [10**12, 2, 3, 3]),
+        (("shape",), [5, 10**6, 10**6, 3]),
+        (("shape",), [-5, 2, 3, 3]),
+        (("shape",), "5"),
+        (("data_type",), "string"),
+        (("zarr_format",), 2),
+        (("chunk_grid", "configuration", "chunk_shape"), [1, 1, 1, 1]),
+        (("codecs", 0, "name"), "numcodecs.pickle"),
+        (("codecs", 0, "configuration", "codecs", 1, "name"), "gzip"),
+        (("codecs", 0, "configuration", "index_codecs"), []),
+        (("codecs",), []),
+        (("storage_transformers",), [{"name": "x"}]),
+    ],
+)
+def test_an_array_of_another_layout_is_refused(tmp_path: Path, keys: tuple, value: object):
+    path = write_bank(tmp_path) / "r00" / "array" / "zarr.json"
+    edit_json(path, *keys, value=value)
+    with pytest.raises(ValueError, match=r"zarr\.json: not an array as it is written here"):
+        store.read_bank(tmp_path / "bank")
+
+
+def test_a_pickle_in_an_older_format_is_not_read(tmp_path: Path):
+    part = write_bank(tmp_path) / "r00"
+
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return Path.touch, (tmp_path / "ran",)
+
+    shutil.rmtree(part / "array")
+    (part / "array").mkdir()
+    old = {
+        "zarr_format": 2, "shape": [5], "chunks": [5], "dtype": "|O", "order": "C",
+        "fill_value": None, "compressor": None, "filters": [{"id": "pickle"}],
+    }  # fmt: skip
+    (part / "array" / ".zarray").write_text(json.dumps(old))
+    (part / "array" / "0").write_bytes(pickle.dumps(np.array([Evil()] * 5, object)))
+    listed = {name: value for name, value in checksums(part).items() if name != store.MANIFEST}
+    edit_json(part / store.MANIFEST, "files", value=listed)
+    with pytest.raises(ValueError, match=r"array.zarr\.json: missing"):
+        store.read_bank(tmp_path / "bank")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("parts", [["../b1"], ["/etc"], [], ["r00", "r00"], [3], "r00", None])
+def test_names_of_parts_are_no_paths(tmp_path: Path, parts: object):
+    bank = write_bank(tmp_path)
+    edit_json(bank / store.INDEX, "parts", value=parts)
+    for use in (
+        lambda: store.read_bank(bank),
+        lambda: store.write_bank(tmp_path / "next", "r01", latents(2), rows(2, "r01"), SPACE, bank),
+    ):
+        with pytest.raises(ValueError, match=r"bank\.json: damaged \(no names of parts\)"):
+            use()
+
+
+def test_a_file_that_the_manifest_does_not_name_is_not_read(tmp_path: Path):
+    part = write_bank(tmp_path) / "r00"
+    (part / "array" / "c" / "1").mkdir()
+    (part / "array" / "c" / "1" / "0").write_bytes(b"more")
+    with pytest.raises(ValueError, match=r"array/c/1/0: not in part\.json"):
+        store.read_bank(tmp_path / "bank")
+    edit_json(part / store.MANIFEST, "files", value={})
+    with pytest.raises(ValueError, match=r"rows\.parquet: not in part\.json"):
+        store.read_bank(tmp_path / "bank")
+
+
+@pytest.mark.parametrize(
+    "space", [None, {}, {**SPACE.to_json(), "shape": [2, 3]}, {**SPACE.to_json(), "std": [1, 0]}]
+)
+def test_a_space_that_is_none_is_refused(tmp_path: Path, space: object):
+    manifest = write_bank(tmp_path) / "r00" / store.MANIFEST
+    edit_json(manifest, "attributes", "space", value=space)
+    with pytest.raises(ValueError, match=r"part\.json: damaged \(not a latent space"):
+        store.read_bank(tmp_path / "bank")
+
+
+def test_a_table_with_absurdly_many_rows_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    store.write_table(tmp_path / "rows.parquet", rows(5))
+    monkeypatch.setattr(store, "MOST_ROWS", 4)
+    with pytest.raises(ValueError, match=r"rows\.parquet: cannot be read \(5 rows, at most 4\)"):
+        store.read_table(tmp_path / "rows.parquet")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_latents_of_any_kind_are_finite_or_named(tmp_path: Path, bad: float):
+    z = latents(4)
+    z[2, 1, 0, 0] = bad
+    with pytest.raises(ValueError, match="part: the latent of r01-00002 is not finite"):
+        store.write_latents(tmp_path / "part", z, rows(4, "r01"), SPACE)
+    assert not (tmp_path / "part").exists()

@@ -121,6 +121,16 @@ def test_candidates_of_another_space_are_refused(
     assert not (tmp_path / "admitted").exists()
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_number_that_is_not_finite_names_its_row(
+    tmp_path: Path, params: Params, inputs: tuple[Path, Path, Path], bad: float
+):
+    corrected, anchors, bank = inputs
+    store.write_table(anchors, pa.table({"id": ["x", "y"], "displacement": [1.0, bad]}))
+    with pytest.raises(ValueError, match=r"anchors: the displacement of y is not finite"):
+        admit(params, "r01", corrected, anchors, bank, *outs(tmp_path))
+
+
 def test_a_round_that_admits_nothing_is_loud(
     tmp_path: Path,
     params: Params,

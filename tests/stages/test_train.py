@@ -3,6 +3,7 @@
 import fcntl
 import json
 import re
+import resource
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -150,6 +151,21 @@ def test_a_signal_leaves_a_checkpoint_of_the_step_that_it_finds(
     assert f"after {taken} of" in str(stopped.value)
     resumed = run(config, "r01", bank, start, tmp_path / "resumed")
     scratch.rename(tmp_path / "aside")
+    assert run(config, "r01", bank, start, tmp_path / "whole") == resumed
+
+
+def test_a_disk_that_is_full_at_a_checkpoint_loses_nothing(tmp_path: Path, bank: Path, start: Path):
+    config = numbers(steps=600)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(OSError, match=r"File too large.*partial.network\.safetensors"):
+            run(config, "r01", bank, start, tmp_path / "full")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not any((tmp_path / "full").iterdir())
+    resumed = run(config, "r01", bank, start, tmp_path / "resumed")
+    shutil.rmtree(".scratch")
     assert run(config, "r01", bank, start, tmp_path / "whole") == resumed
 
 
