@@ -17,8 +17,9 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 import numpy as np
 
-from lirf import neighbours, restoration
+from lirf import farthest, neighbours, restoration
 from lirf.params import Admit
+from lirf.rows import MEMORY, Room, Rows, choose
 
 ADMITTED = "admitted"
 TOO_FAR = "too far"
@@ -84,18 +85,20 @@ class Admission:
     """A round's decision, and the A latents that join the bank."""
 
     decision: Decision
-    latents: np.ndarray  # [A, D] float32, restored
+    latents: Rows  # [A, D] float32, restored
     novelty: np.ndarray  # [A] float64, distance to the nearest real latent
 
 
 def admit(
     policy: Admit,
-    latents_MD: np.ndarray,
+    latents_MD: Rows,
     displacement_M: np.ndarray,
     novelty_M: np.ndarray,
-    bank_ND: np.ndarray,
+    bank_ND: Rows,
     real_N: np.ndarray,
     scales: Scales,
+    memory: int = MEMORY,
+    room: Room | None = None,
 ) -> Admission:
     """Decide by the rule in use, keep the share asked for, restore its variance.
 
@@ -109,45 +112,43 @@ def admit(
         bank_ND: the bank that the candidates were corrected towards, float32.
         real_N: bool, which of its rows are real.
         scales: the distances of the round's data.
+        memory: bytes that it may take beside candidates, bank and result.
+        room: for the admitted latents; None: in memory.
     """
     decision = decide(displacement_M, novelty_M, threshold(policy, scales), floor(policy, scales))
     reasons_M = decision.reasons.copy()
     passed = np.flatnonzero(decision.admitted)
     if policy.share < 1 and len(passed):
-        order = thinnest(latents_MD[passed], bank_ND, math.ceil(policy.share * len(passed)))
+        count = math.ceil(policy.share * len(passed))
+        order = thinnest(choose(latents_MD, passed), bank_ND, count, memory)
         reasons_M[passed] = CROWDED
         reasons_M[passed[order]] = ADMITTED
     kept = np.flatnonzero(reasons_M == ADMITTED)
-    latents_AD, novelty_A = latents_MD[kept], novelty_M[kept]
+    latents_AD, novelty_A = choose(latents_MD, kept), novelty_M[kept]
     if policy.restore > 0 and len(kept) >= restoration.LEAST_LATENTS:
-        map_ = restoration.fit(latents_AD, bank_ND[real_N], policy.restore)
-        latents_AD = map_.apply(latents_AD)
-        novelty_A = neighbours.nearest(latents_AD, bank_ND[real_N], 1, "euclidean")[1][:, 0]
-        novelty_A = novelty_A.astype(np.float64)
+        real_RD = choose(bank_ND, np.flatnonzero(real_N))
+        map_ = restoration.fit(latents_AD, real_RD, policy.restore)
+        latents_AD = map_.apply_each(latents_AD, room or Room())
+        novelty_A1 = neighbours.nearest(latents_AD, real_RD, 1, "euclidean", memory=memory)[1]
+        novelty_A = novelty_A1[:, 0].astype(np.float64)
         close_A = novelty_A < decision.floor
         reasons_M[kept[close_A]] = TOO_CLOSE
-        latents_AD, novelty_A = latents_AD[~close_A], novelty_A[~close_A]
+        latents_AD, novelty_A = choose(latents_AD, np.flatnonzero(~close_A)), novelty_A[~close_A]
     return Admission(replace(decision, reasons=reasons_M), latents_AD, novelty_A)
 
 
-def thinnest(latents_PD: np.ndarray, bank_ND: np.ndarray, count: int) -> np.ndarray:
+def thinnest(latents_PD: Rows, bank_ND: Rows, count: int, memory: int = MEMORY) -> np.ndarray:
     """Return `count` of P latents, each the farthest from the bank and those taken before it.
 
     Greedy farthest-point sampling (Gonzalez 1985): the largest gap of what is covered so far is at
-    most twice the least that any `count` of them leave. Takes count P D operations.
+    most twice the least that any `count` of them leave. `lirf.farthest` does it.
 
     Returns:
         indices int64 into `latents_PD`, in the order in which they were taken.
     """
     assert 0 < count <= len(latents_PD), "as many as there are, at most"
-    gap_P = neighbours.nearest(latents_PD, bank_ND, 1, "euclidean")[1][:, 0].astype(np.float64)
-    taken = np.empty(count, np.int64)
-    for place in range(count):
-        taken[place] = np.argmax(gap_P)
-        offset_PD = latents_PD - latents_PD[taken[place]]
-        gap_P = np.minimum(gap_P, np.sqrt(np.einsum("pd,pd->p", offset_PD, offset_PD)))
-        gap_P[taken[: place + 1]] = -np.inf  # a twin of one that was taken is not it
-    return taken
+    gap_P1 = neighbours.nearest(latents_PD, bank_ND, 1, "euclidean", memory=memory)[1]
+    return farthest.first(latents_PD, gap_P1[:, 0].astype(np.float64), count)
 
 
 def decide(

@@ -114,7 +114,7 @@ def _turn(
         bank.real,
         scales,
     )
-    grown = merge(bank, admitted.latents.reshape(-1, *state.space.shape))
+    grown = merge(bank, admitted.latents[:].reshape(-1, *state.space.shape))
     return Turn(name, state, z_MCHW, pulled, admitted, grown)
 
 

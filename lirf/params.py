@@ -180,6 +180,8 @@ class Train(Section):
     """
 
     batch: Count
+    accumulate: Count
+    precision: Literal["float32", "bfloat16"]
     learning_rate: Positive
     betas: Annotated[
         tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
@@ -195,6 +197,14 @@ class Train(Section):
     real_share: Fraction | None
     checkpoint_every: Count
     stop_on: StopOn
+
+    @model_validator(mode="after")
+    def _parts_have_rows(self) -> Self:
+        if self.accumulate > self.batch:
+            raise ValueError(
+                f"train.accumulate = {self.accumulate}: must not exceed train.batch = {self.batch}"
+            )
+        return self
 
 
 class Sample(Section):
@@ -336,6 +346,7 @@ class Params(Section):
 
     device: Literal["auto", "cpu", "cuda"]
     deterministic: bool
+    memory: Annotated[float, Field(ge=0.125, allow_inf_nan=False)]
     prepare: Prepare
     autoencoder: Autoencoder
     encode: Encode
@@ -352,6 +363,11 @@ class Params(Section):
     models: dict[Name, Model]
     spaces: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
     spiral: Spiral
+
+    @property
+    def memory_bytes(self) -> int:
+        """Return `memory`, which is in GiB, in bytes."""
+        return int(self.memory * 2**30)
 
     def space(self, name: str) -> Autoencoder:
         """Return the section `autoencoder` with the changes of a line of `spaces`.

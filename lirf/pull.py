@@ -10,6 +10,7 @@ import torch
 from lirf import correction, neighbours, tangent
 from lirf.neighbours import Metric
 from lirf.params import Correct
+from lirf.rows import MEMORY, FileRows, Room, Rows, blocks, choose
 from lirf.space import flat
 
 METRICS: dict[str, Metric] = {"slerp": "cosine", "tangent": "euclidean"}
@@ -20,7 +21,7 @@ METRICS: dict[str, Metric] = {"slerp": "cosine", "tangent": "euclidean"}
 class Pull:
     """M corrected candidates, and the same measures of the bank's real rows."""
 
-    latents: np.ndarray  # [M, C, H, W] float32, C(z)
+    latents: np.ndarray | FileRows  # [M, C, H, W] float32, C(z)
     parents: np.ndarray  # [M, K] int64, the bank rows it was corrected towards
     weights: np.ndarray  # [M, K] float64, of the parents, summing to 1
     displacement: np.ndarray  # [M] float64, |z - C(z)|
@@ -35,12 +36,14 @@ def references(config: Correct, real_N: np.ndarray) -> np.ndarray:
 
 
 def correct(
-    z_MCHW: np.ndarray,
-    bank_NCHW: np.ndarray,
+    z_MCHW: np.ndarray | FileRows,
+    bank_NCHW: np.ndarray | FileRows,
     real_N: np.ndarray,
     group_N: np.ndarray,
     config: Correct,
     lambda_: float,
+    memory: int = MEMORY,
+    room: Room | None = None,
 ) -> Pull:
     """Apply C to candidates, and to every real row as if it were a candidate itself.
 
@@ -52,37 +55,65 @@ def correct(
             is its neighbour.
         config: the numbers of C.
         lambda_: fraction of the way towards the reference.
+        memory: bytes that it may take beside candidates, bank and result.
+        room: for the corrected latents; None: in memory.
 
     Raises:
         ValueError: the bank has too few rows for `correct.neighbours`.
     """
     z_MD, bank_ND = flat(z_MCHW), flat(bank_NCHW)
-    real_RD, group_R = bank_ND[real_N], group_N[real_N]
+    real_RD, group_R = choose(bank_ND, np.flatnonzero(real_N)), group_N[real_N]
     pool_P = references(config, real_N)
-    pool_PD, group_P = bank_ND[pool_P], group_N[pool_P]
+    pool_PD, group_P = choose(bank_ND, pool_P), group_N[pool_P]
+    latents_MCHW = (room or Room()).empty(z_MCHW.shape)
+    latents_MD = flat(latents_MCHW)
     k, metric = config.neighbours, METRICS[config.operator]
-    found_MK, _ = neighbours.nearest(z_MD, pool_PD, k, metric)
-    done = _apply(z_MD, pool_PD, found_MK, config, lambda_)
-    latents_MD = done.latents.numpy()
-    novelty_M1 = neighbours.nearest(latents_MD, real_RD, 1, "euclidean")[1]
-    others_RK, _ = neighbours.nearest_of_others(real_RD, group_R, pool_PD, group_P, k, metric)
-    left_out = _apply(real_RD, pool_PD, others_RK, config, lambda_)
+    found_MK, _ = neighbours.nearest(z_MD, pool_PD, k, metric, memory=memory)
+    displacement_M, weights_MK = apply(z_MD, pool_PD, found_MK, config, lambda_, latents_MD)
+    novelty_M1 = neighbours.nearest(latents_MD, real_RD, 1, "euclidean", memory=memory)[1]
+    others_RK, reach_RK = neighbours.nearest_of_others(
+        real_RD, group_R, pool_PD, group_P, k, metric, memory
+    )
+    anchors_R, _ = apply(real_RD, pool_PD, others_RK, config, lambda_)
+    if metric == "euclidean" and len(pool_PD) == len(real_RD):  # that was the search for it
+        spacing = float(np.median(reach_RK[:, 0]))
+    else:
+        spacing = neighbours.spacing(real_RD, group_R, memory)
     return Pull(
-        latents=latents_MD.reshape(z_MCHW.shape),
+        latents=latents_MCHW,
         parents=pool_P[found_MK],
-        weights=done.weights.numpy(),
-        displacement=done.displacement.numpy(),
+        weights=weights_MK,
+        displacement=displacement_M,
         novelty=novelty_M1[:, 0].astype(np.float64),
-        anchors=left_out.displacement.numpy(),
-        spacing=neighbours.spacing(real_RD, group_R),
+        anchors=anchors_R,
+        spacing=spacing,
     )
 
 
-def _apply(
-    z_MD: np.ndarray, pool_PD: np.ndarray, indices_MK: np.ndarray, config: Correct, lambda_: float
-) -> correction.Corrected:
-    """Apply C on the CPU: a pass over K rows a candidate, less than its transfer would cost."""
-    z, pool, indices = (torch.from_numpy(x) for x in (z_MD, pool_PD, indices_MK))
-    if config.operator == "tangent":
-        return tangent.correct(z, pool, indices, config.dimensions, lambda_)
-    return correction.correct(z, pool, indices, config.temperature, lambda_)
+def apply(
+    z_MD: Rows,
+    pool_PD: Rows,
+    indices_MK: np.ndarray,
+    config: Correct,
+    lambda_: float,
+    latents_MD: np.ndarray | FileRows | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Apply C on the CPU, and return displacements [M] and weights [M, K].
+
+    A pass over K rows a candidate, less than its transfer would cost. C(z) goes to `latents_MD`,
+    where it is asked for.
+    """
+    count, k = indices_MK.shape
+    displacement_M, weights_MK = np.empty(count), np.empty((count, k))
+    for rows in blocks(count, 8 * k * z_MD.shape[1], correction.BLOCK_BYTES):
+        z_BD = torch.from_numpy(z_MD[rows])
+        beside_PD = torch.from_numpy(pool_PD[indices_MK[rows].reshape(-1)])
+        own_BK = torch.arange(len(beside_PD)).view(-1, k)
+        if config.operator == "tangent":
+            done = tangent.correct(z_BD, beside_PD, own_BK, config.dimensions, lambda_)
+        else:
+            done = correction.correct(z_BD, beside_PD, own_BK, config.temperature, lambda_)
+        displacement_M[rows], weights_MK[rows] = done.displacement.numpy(), done.weights.numpy()
+        if latents_MD is not None:
+            latents_MD[rows] = done.latents.numpy()
+    return displacement_M, weights_MK

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torchdiffeq import odeint
 
 from lirf import params
 from lirf.flow import Field
@@ -34,13 +33,17 @@ def sample(
     shape: tuple[int, ...],
     config: params.Sample,
     device: torch.device,
+    first: int = 0,
 ) -> Iterator[Tensor]:
-    """Yield the samples of `seeds_M` in order, in batches [B, *shape] on the CPU.
+    """Yield the samples of `seeds_M` from place `first` on, in batches [B, *shape] on the CPU.
+
+    `first` is a multiple of `config.batch`, so that batches are those of all samples.
 
     Raises:
         ValueError: a sample is not finite; names its place and its seed.
     """
-    for start in range(0, len(seeds_M), config.batch):
+    assert first % config.batch == 0, "a batch begins there"
+    for start in range(first, len(seeds_M), config.batch):
         seeds_B = seeds_M[start : start + config.batch]
         x_B = integrate(field, noise(seeds_B, shape).to(device), config).cpu()
         finite_B = x_B.flatten(1).isfinite().all(dim=1)
@@ -79,6 +82,8 @@ def _fixed(field: Field, x_B: Tensor, grid: Tensor, method: str) -> Tensor:
     if len(grid) == 1:
         return x_B
     options = {"grid_constructor": lambda _field, _x, _ends: grid}
+    from torchdiffeq import odeint  # noqa: PLC0415 - it brings SciPy, a second to load
+
     ends = grid[[0, -1]]
     path = odeint(_over_batch(field), x_B, ends, method=method, options=options)
     assert isinstance(path, Tensor)
@@ -87,6 +92,8 @@ def _fixed(field: Field, x_B: Tensor, grid: Tensor, method: str) -> Tensor:
 
 def _adaptive(field: Field, x0_1: Tensor, config: params.Sample) -> Tensor:
     """Integrate a batch of one with dopri5 from 0 to 1."""
+    from torchdiffeq import odeint  # noqa: PLC0415 - as above
+
     ends = torch.tensor([0.0, 1.0], device=x0_1.device)
     # Without a step that ends at t = 1 it would go past it and interpolate.
     options = {"step_t": ends[1:], "max_num_steps": MOST_STEPS}

@@ -11,7 +11,10 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
+    from lirf.rows import FileRows
+
     Array = TypeVar("Array", np.ndarray, torch.Tensor)
+    Latents = TypeVar("Latents", np.ndarray, FileRows, np.ndarray | FileRows)
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class Space:
         return like_NCHW.new_tensor(mean), like_NCHW.new_tensor(std)
 
 
-def flat(latents_NCHW: np.ndarray) -> np.ndarray:
+def flat(latents_NCHW: Latents) -> Latents:
     """Return latents as rows, [N, D]; there may be none."""
-    return latents_NCHW.reshape(len(latents_NCHW), int(np.prod(latents_NCHW.shape[1:])))
+    if isinstance(latents_NCHW, np.ndarray):
+        return latents_NCHW.reshape(len(latents_NCHW), int(np.prod(latents_NCHW.shape[1:])))
+    return latents_NCHW.flat()

@@ -15,19 +15,21 @@ import math
 import operator
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zarr
-from zarr.storage import LocalStore
 
 from lirf import files
+from lirf.rows import FileRows, Room, Rows, blocks
 from lirf.space import Space
+
+if TYPE_CHECKING:
+    import zarr
 
 FORMAT = 1
 CHUNK_ROWS = 64
@@ -76,10 +78,9 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Bank:
-    """Scaled latents [N, C, H, W] in float32, their table, and the space they live in."""
+class Register:
+    """The table of a bank, and the space of its latents, without them."""
 
-    latents: np.ndarray
     rows: pa.Table
     space: Space
 
@@ -95,7 +96,14 @@ class Bank:
         return np.unique([source or id_ for source, id_ in pairs], return_inverse=True)[1]
 
 
-def write_part(folder: Path, array: np.ndarray, rows: pa.Table, attributes: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class Bank(Register):
+    """Scaled latents [N, C, H, W] in float32, their table, and the space they live in."""
+
+    latents: np.ndarray
+
+
+def write_part(folder: Path, array: Rows, rows: pa.Table, attributes: dict[str, Any]) -> None:
     """Write a new part to `folder`, which must not exist.
 
     `array` is [N, ...], `rows` has N rows, `attributes` holds plain JSON values. The same
@@ -103,15 +111,18 @@ def write_part(folder: Path, array: np.ndarray, rows: pa.Table, attributes: dict
     """
     assert len(array) == rows.num_rows, "one row an item"
     folder.mkdir()
+    import zarr.storage  # noqa: PLC0415 - half a second, for which no mistake need wait
+
     with files.writing(folder / "array"):
         stored = zarr.create_array(
-            LocalStore(folder / "array"),
+            zarr.storage.LocalStore(folder / "array"),
             shape=array.shape,
-            dtype=array.dtype,
+            dtype=array.dtype if isinstance(array, np.ndarray) else np.dtype(np.float32),
             chunks=(CHUNK_ROWS, *array.shape[1:]),
             shards=(_shard_rows(len(array)), *array.shape[1:]),
         )
-        stored[:] = array
+        for some in blocks(len(array), 1, SHARD_ROWS):
+            stored[some] = array[some]
     write_table(folder / "rows.parquet", rows)
     manifest = {"format": FORMAT, "attributes": attributes, "files": files.checksums(folder)}
     files.write_json(folder / MANIFEST, manifest)
@@ -124,17 +135,8 @@ def read_part(folder: Path) -> Part:
         ValueError: names the folder or file that is missing, damaged or of another version.
     """
     rows, attributes = read_rows(folder)
-    _verify(folder, "array")
-    _check_layout(folder / "array" / "zarr.json", rows.num_rows)
-    try:  # of format 3 alone: a filter of format 2 can be a pickle
-        stored = zarr.open_array(LocalStore(folder / "array", read_only=True), zarr_format=3)
-        return Part(np.asarray(stored[:]), rows, attributes)
-    except MemoryError:
-        raise
-    except Exception as error:  # codecs let through whatever they run into
-        raise ValueError(
-            f"{folder / 'array'}: damaged ({files.plain(error)}); {files.REMEDY}"
-        ) from None
+    stored = _open(folder, rows.num_rows)
+    return Part(_take(folder, stored, slice(None)), rows, attributes)
 
 
 def read_items(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -142,8 +144,7 @@ def read_items(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
 
     Where `read_part` would take more memory than there is.
     """
-    _verify(folder, "array")
-    stored = zarr.open_array(LocalStore(folder / "array", read_only=True), mode="r")
+    stored = _open(folder, read_rows(folder)[0].num_rows)
     return lambda places_B: np.asarray(stored.oindex[places_B])
 
 
@@ -154,14 +155,15 @@ def read_rows(folder: Path) -> tuple[pa.Table, dict[str, Any]]:
 
 
 def write_latents(
-    folder: Path, latents_NCHW: np.ndarray, rows: pa.Table, space: Space, **attributes: Any
+    folder: Path, latents_NCHW: Rows, rows: pa.Table, space: Space, **attributes: Any
 ) -> None:
     """Write scaled latents as one part that carries its space.
 
     Raises:
         ValueError: a latent is not finite; names it.
     """
-    assert latents_NCHW.dtype == np.float32, "latents are float32"
+    if isinstance(latents_NCHW, np.ndarray):
+        assert latents_NCHW.dtype == np.float32, "latents are float32"
     assert latents_NCHW.shape[1:] == space.shape, "latents have the shape of their space"
     _require_finite(folder, latents_NCHW, rows)
     write_part(folder, latents_NCHW, rows, {**attributes, "space": space.to_json()})
@@ -173,7 +175,7 @@ def read_latents(folder: Path) -> Bank:
     space = read_space(folder, part.attributes)
     if part.array.dtype != np.float32 or part.array.shape[1:] != space.shape:
         raise ValueError(f"{folder}: not latents of its space; {files.REMEDY}")
-    return Bank(part.array, part.rows, space)
+    return Bank(part.rows, space, part.array)
 
 
 def read_space(folder: Path, attributes: Mapping[str, Any]) -> Space:
@@ -204,15 +206,15 @@ def write_bank(
         ValueError: the new latents are of another space than `previous`, or a latent is not finite.
     """
     _require_finite(folder, latents_NCHW, rows)
-    parts = [] if previous is None else _part_names(previous)
+    earlier = [] if previous is None else parts(previous)
     folder.mkdir()
-    for name in parts:
-        assert previous is not None
-        _, attributes = read_rows(previous / name)
-        read_space(previous / name, attributes).require(space, str(previous / name))
-        shutil.copytree(previous / name, folder / name)
+    for part in earlier:
+        _, attributes = read_rows(part)
+        read_space(part, attributes).require(space, str(part))
+        shutil.copytree(part, folder / part.name)
     write_latents(folder / round_, latents_NCHW, rows.cast(BANK_SCHEMA), space)
-    files.write_json(folder / INDEX, {"format": FORMAT, "parts": [*parts, round_]})
+    names = [*(part.name for part in earlier), round_]
+    files.write_json(folder / INDEX, {"format": FORMAT, "parts": names})
 
 
 def read_bank(folder: Path) -> Bank:
@@ -221,18 +223,51 @@ def read_bank(folder: Path) -> Bank:
     Raises:
         ValueError: a part is missing, damaged, of another version or of another space.
     """
-    names = _part_names(folder)
-    parts = [read_latents(folder / name) for name in names]
-    space = parts[0].space
-    for name, part in zip(names, parts, strict=True):
-        space.require(part.space, str(folder / name))
-        if part.rows.schema != BANK_SCHEMA:
-            raise ValueError(f"{folder / name}: its table is not that of a bank; {files.REMEDY}")
-    return Bank(
-        np.concatenate([part.latents for part in parts]),
-        pa.concat_tables([part.rows for part in parts]),
-        space,
-    )
+    known = read_register(folder)
+    latents_NCHW = read_arrays(parts(folder), Room())
+    assert isinstance(latents_NCHW, np.ndarray), "there is room in memory"
+    return Bank(known.rows, known.space, latents_NCHW)
+
+
+def read_register(folder: Path) -> Register:
+    """Read the tables of all parts of a bank, oldest first, and no latent.
+
+    Raises:
+        ValueError: as `read_bank`, but for the latents.
+    """
+    tables, spaces = [], []
+    for part in parts(folder):
+        rows, attributes = read_rows(part)
+        spaces.append(read_space(part, attributes))
+        spaces[0].require(spaces[-1], str(part))
+        if rows.schema != BANK_SCHEMA:
+            raise ValueError(f"{part}: its table is not that of a bank; {files.REMEDY}")
+        tables.append(rows)
+    return Register(pa.concat_tables(tables), spaces[0])
+
+
+def read_arrays(folders: Sequence[Path], room: Room) -> np.ndarray | FileRows:
+    """Read the latents of parts of one space, one after the other, to where there is room.
+
+    Raises:
+        ValueError: as `read_latents`.
+    """
+    opened = []
+    for folder in folders:
+        rows, attributes = read_rows(folder)
+        stored, space = _open(folder, rows.num_rows), read_space(folder, attributes)
+        if stored.dtype != np.float32 or stored.shape[1:] != space.shape:
+            raise ValueError(f"{folder}: not latents of its space; {files.REMEDY}")
+        opened.append((folder, stored, space))
+    count = sum(stored.shape[0] for _, stored, _ in opened)
+    latents_NCHW = room.empty((count, *opened[0][2].shape))
+    first = 0
+    for folder, stored, _ in opened:
+        for some in blocks(stored.shape[0], 1, SHARD_ROWS):
+            latents_BCHW = _take(folder, stored, some)
+            latents_NCHW[first : first + len(latents_BCHW)] = latents_BCHW
+            first += len(latents_BCHW)
+    return latents_NCHW
 
 
 def write_table(path: Path, rows: pa.Table) -> None:
@@ -256,21 +291,49 @@ def read_table(path: Path) -> pa.Table:
         raise ValueError(f"{path}: cannot be read ({files.plain(error)}); {files.REMEDY}") from None
 
 
-def _require_finite(folder: Path, latents_NCHW: np.ndarray, rows: pa.Table) -> None:
+def _require_finite(folder: Path, latents_NCHW: Rows, rows: pa.Table) -> None:
     """Raise ValueError, naming the first latent that is not finite."""
-    finite_N = np.isfinite(latents_NCHW).all(axis=(1, 2, 3))
-    if not finite_N.all():
-        culprit = rows["id"][int(np.argmin(finite_N))].as_py()
-        raise ValueError(f"{folder}: the latent of {culprit} is not finite")
+    for some in blocks(len(latents_NCHW), 1, SHARD_ROWS):
+        finite_B = np.isfinite(latents_NCHW[some]).all(axis=(1, 2, 3))
+        if not finite_B.all():
+            culprit = rows["id"][some.start + int(np.argmin(finite_B))].as_py()
+            raise ValueError(f"{folder}: the latent of {culprit} is not finite")
 
 
-def _part_names(folder: Path) -> list[str]:
-    """Return the names of a bank's parts, oldest first."""
+def parts(folder: Path) -> list[Path]:
+    """Return the folders of a bank's parts, oldest first."""
     names = files.read_versioned(folder / INDEX, FORMAT).get("parts")
     named = isinstance(names, list) and all(NAME.fullmatch(str(name)) for name in names)
     if not names or not named or len(set(names)) < len(names):
         raise ValueError(f"{folder / INDEX}: damaged (no names of parts); {files.REMEDY}")
-    return names
+    return [folder / name for name in names]
+
+
+def _open(folder: Path, count: int) -> zarr.Array:
+    """Open a part's array of `count` items after checking its files."""
+    import zarr.storage  # noqa: PLC0415 - as in `write_part`
+
+    _verify(folder, "array")
+    _check_layout(folder / "array" / "zarr.json", count)
+    place = zarr.storage.LocalStore(folder / "array", read_only=True)
+    try:  # of format 3 alone: a filter of format 2 can be a pickle
+        return zarr.open_array(place, zarr_format=3)
+    except Exception as error:
+        raise ValueError(
+            f"{folder / 'array'}: damaged ({files.plain(error)}); {files.REMEDY}"
+        ) from None
+
+
+def _take(folder: Path, stored: zarr.Array, some: slice) -> np.ndarray:
+    """Read items of a part's array."""
+    try:
+        return np.asarray(stored[some])
+    except MemoryError:
+        raise
+    except Exception as error:  # codecs let through whatever they run into
+        raise ValueError(
+            f"{folder / 'array'}: damaged ({files.plain(error)}); {files.REMEDY}"
+        ) from None
 
 
 def _verify(folder: Path, below: str) -> dict[str, Any]:

@@ -20,6 +20,13 @@ from lirf.correction import BLOCK_BYTES, Corrected
 FLAT = 1e-9
 """A direction in which the neighbours spread this little, relative to the first, is none."""
 
+GRAM_FROM = 1024
+"""From this D on the directions come of the K x K products of the neighbours, since a decomposition
+of K x D takes longer than the search for the neighbours. It sees spreads down to GRAM_FLAT, below
+which those of float32 latents are rounding."""
+
+GRAM_FLAT = 1e-7
+
 
 def correct(
     z_MD: Tensor, bank_ND: Tensor, indices_MK: Tensor, dimensions: int, lambda_: float
@@ -50,13 +57,25 @@ def _residual(z_MD: Tensor, neighbours_MKD: Tensor, dimensions: int) -> tuple[Te
     """Return z - p [M, D] and the affine coordinates of p [M, K]."""
     mean_MD = neighbours_MKD.mean(dim=1)
     centred_MKD = neighbours_MKD - mean_MD[:, None]
-    corners_MKk, spread_Mk, axes_MkD = torch.linalg.svd(centred_MKD, full_matrices=False)
-    corners_MKd, spread_Md = corners_MKk[..., :dimensions], spread_Mk[:, :dimensions]
-    axes_MdD = axes_MkD[:, :dimensions]
-    spans_Md = (spread_Md > FLAT * spread_Mk[:, :1]) & (spread_Md > 0)
+    corners_MKd, spread_Md, axes_MdD = _directions(centred_MKD, dimensions)
     offset_MD = z_MD - mean_MD
-    along_Md = torch.einsum("mdx,mx->md", axes_MdD, offset_MD) * spans_Md
+    along_Md = torch.einsum("mdx,mx->md", axes_MdD, offset_MD) * (spread_Md > 0)
     residual_MD = offset_MD - torch.einsum("md,mdx->mx", along_Md, axes_MdD)
-    steps_Md = along_Md / torch.where(spans_Md, spread_Md, 1)
+    steps_Md = along_Md / torch.where(spread_Md > 0, spread_Md, 1)
     weights_MK = torch.einsum("mkd,md->mk", corners_MKd, steps_Md) + 1 / neighbours_MKD.shape[1]
     return residual_MD, weights_MK
+
+
+def _directions(centred_MKD: Tensor, dimensions: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the first left singular vectors, singular values (0 where flat), and right vectors."""
+    if centred_MKD.shape[2] < GRAM_FROM:
+        corners_MKk, spread_Mk, axes_MkD = torch.linalg.svd(centred_MKD, full_matrices=False)
+        corners_MKd, spread_Md = corners_MKk[..., :dimensions], spread_Mk[:, :dimensions]
+        flat_Md = spread_Md <= FLAT * spread_Mk[:, :1]
+        return corners_MKd, spread_Md.masked_fill(flat_Md, 0), axes_MkD[:, :dimensions]
+    squares_MK, corners_MKK = torch.linalg.eigh(centred_MKD @ centred_MKD.mT)
+    spread_Md = squares_MK.clamp(min=0).sqrt().flip(1)[:, :dimensions]
+    spread_Md = spread_Md.masked_fill(spread_Md <= GRAM_FLAT * spread_Md[:, :1], 0)
+    corners_MKd = corners_MKK.flip(2)[..., :dimensions]
+    axes_MdD = corners_MKd.mT @ centred_MKD / torch.where(spread_Md > 0, spread_Md, 1)[..., None]
+    return corners_MKd, spread_Md, axes_MdD

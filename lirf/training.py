@@ -139,6 +139,9 @@ def train(
     The moving average is ema <- decay ema + (1-decay) weights at every step, without a ramp,
     since it too is carried over from round to round.
 
+    With `config.accumulate` a batch goes through the network in so many parts, and with
+    `config.precision` "bfloat16" its products are taken in it.
+
     Raises:
         ValueError: a loss is not finite; names the step. `state` is of no use then. Or the network
             knows no labels, or others than those of `augmented`.
@@ -147,12 +150,13 @@ def train(
     assert augmented is not None or not config.augment_share, "there are augmented rows to share"
     draw = _drawer(state, latents_NCHW, config, augmented, real_N)
     update = _updater(state, config)
+    network = _under(state.network, config.precision)
     end = state.step + steps
     while state.step < end:
         first, count = state.step + 1, min(CHECK_EVERY, end - state.step)
-        losses_S = [_descend(state, draw, update)]
+        losses_S = [_descend(state, network, draw, update, config.accumulate)]
         while len(losses_S) < count and not interrupted():
-            losses_S.append(_descend(state, draw, update))
+            losses_S.append(_descend(state, network, draw, update, config.accumulate))
         losses = torch.stack(losses_S).tolist()
         for step, loss in enumerate(losses, start=first):
             if not math.isfinite(loss):
@@ -180,14 +184,47 @@ def network_field(network: nn.Module, prediction: flow.Prediction) -> flow.Field
     return field
 
 
-def _descend(state: State, draw: Callable[[], Batch], update: Callable[[], None]) -> Tensor:
-    """Take one step and return its loss, still on the device."""
-    x0_BCHW, x1_BCHW, t_B, label_BL = draw()
-    loss = flow.loss(state.network, x0_BCHW, x1_BCHW, t_B, state.prediction, label_BL)
-    loss.backward()
+def _descend(
+    state: State,
+    network: Callable[..., Tensor],
+    draw: Callable[[], Batch],
+    update: Callable[[], None],
+    parts: int,
+) -> Tensor:
+    """Take one step and return its loss, still on the device.
+
+    The gradient of a batch is the sum of those of its parts, one after the other in memory.
+    """
+    batch = draw()
+    whole, total = len(batch[0]), torch.zeros((), device=batch[0].device)
+    chunks = [None if one is None else one.chunk(parts) for one in batch]
+    assert chunks[0] is not None, "there is noise"
+    for place in range(len(chunks[0])):
+        x0, x1, t, label = (None if one is None else one[place] for one in chunks)
+        assert x0 is not None and x1 is not None and t is not None, "labels alone may be missing"  # noqa: PT018
+        loss = flow.loss(network, x0, x1, t, state.prediction, label)
+        share = loss if len(x0) == whole else loss * (len(x0) / whole)
+        share.backward()
+        total = total + share.detach()
     update()
     state.step += 1
-    return loss.detach()
+    return total
+
+
+def _under(network: nn.Module, precision: str) -> Callable[..., Tensor]:
+    """Return `network` as training calls it: as it is, or its products in bfloat16.
+
+    Its weights, their gradients, moments and averages stay float32, and so does the loss.
+    """
+    if precision == "float32":
+        return network
+
+    def cast(x_BCHW: Tensor, *conditions: Tensor) -> Tensor:
+        with torch.autocast(x_BCHW.device.type, torch.bfloat16):
+            output_BCHW = network(x_BCHW, *conditions)
+        return output_BCHW.float()
+
+    return cast
 
 
 def _drawer(

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from lirf import admission, files, store
 from lirf.params import Params
+from lirf.rows import Room, shaped
 from lirf.space import flat
 from stages import command
 from stages.command import Out
@@ -32,29 +33,32 @@ def admit(
     Raises:
         ValueError: an input is damaged or of another space.
     """
-    known, new = store.read_bank(bank), store.read_part(corrected)
-    known.space.require(store.read_space(corrected, new.attributes), str(corrected))
-    attributes = new.attributes
+    known, (drawn, attributes) = store.read_register(bank), store.read_rows(corrected)
+    known.space.require(store.read_space(corrected, attributes), str(corrected))
     scales = admission.Scales(
         attributes["lambda"],
         _numbers(anchors, store.read_table(anchors), "displacement"),
         attributes["spacing"],
     )
     displacement_M, novelty_M = (
-        _numbers(corrected, new.rows, name) for name in ("displacement", "novelty")
+        _numbers(corrected, drawn, name) for name in ("displacement", "novelty")
     )
+    # Half is for candidates, bank and result, which lie beside the result where that is too little.
+    room = Room(params.memory_bytes // 2, admitted.parent)
     done = admission.admit(
         params.admit,
-        flat(new.array),
+        flat(store.read_arrays([corrected], room)),
         displacement_M,
         novelty_M,
-        flat(known.latents),
+        flat(store.read_arrays(store.parts(bank), room)),
         known.real,
         scales,
+        memory=params.memory_bytes // 2,
+        room=room,
     )
     decided = done.decision
     columns = {
-        "id": new.rows["id"],
+        "id": drawn["id"],
         "admitted": decided.admitted,
         "reason": decided.reasons,
         "displacement": displacement_M,
@@ -63,16 +67,15 @@ def admit(
         "floor": np.full(len(novelty_M), decided.floor),
     }
     store.write_table(decision, pa.table(columns))
-    rows = new.rows.filter(pa.array(decided.admitted))
+    rows = drawn.filter(pa.array(decided.admitted))
     rows = rows.set_column(
         rows.schema.get_field_index("novelty"), "novelty", pa.array(done.novelty)
     )
-    shape = new.array.shape[1:]
-    store.write_latents(admitted, done.latents.reshape(-1, *shape), rows, known.space)
+    store.write_latents(admitted, shaped(done.latents, known.space.shape), rows, known.space)
     summary = {
-        "candidates": new.rows.num_rows,
+        "candidates": drawn.num_rows,
         "admitted": decided.count(admission.ADMITTED),
-        "bank_after": len(known.latents) + decided.count(admission.ADMITTED),
+        "bank_after": known.rows.num_rows + decided.count(admission.ADMITTED),
         "too_far": decided.count(admission.TOO_FAR),
         "too_close": decided.count(admission.TOO_CLOSE),
         "crowded": decided.count(admission.CROWDED),

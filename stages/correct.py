@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from lirf import pull, store
 from lirf.params import Correct, Params
+from lirf.rows import Room, Rows, blocks
 from stages import command
 from stages.command import Out
 
@@ -30,39 +31,56 @@ def correct(
     if run not in params.rounds:
         raise ValueError(f"--run {run}: not a round of params.yaml ({', '.join(params.rounds)})")
     lambda_ = params.rounds[run].lambda_
-    old, new = store.read_bank(bank), store.read_latents(candidates)
-    old.space.require(new.space, str(candidates))
-    _check_finite(run, new.latents, new.rows)
-    group_N = old.groups
-    real_N = old.real
+    old, (drawn, attributes) = store.read_register(bank), store.read_rows(candidates)
+    old.space.require(store.read_space(candidates, attributes), str(candidates))
+    group_N, real_N = old.groups, old.real
+    # Half is for candidates, bank and result, which lie beside the result where that is too little.
+    room = Room(params.memory_bytes // 2, corrected.parent)
+    z_MCHW = store.read_arrays([candidates], room)
+    _check_finite(run, z_MCHW, drawn)
     _check_count(params.correct, bank, group_N[pull.references(params.correct, real_N)])
-    done = pull.correct(new.latents, old.latents, real_N, group_N, params.correct, lambda_)
+    bank_NCHW = store.read_arrays(store.parts(bank), room)
+    done = pull.correct(
+        z_MCHW,
+        bank_NCHW,
+        real_N,
+        group_N,
+        params.correct,
+        lambda_,
+        memory=params.memory_bytes // 2,
+        room=room,
+    )
 
     ids = np.array(old.rows["id"].to_pylist())
     columns = {
-        "id": new.rows["id"],
-        "seed": new.rows["seed"],
+        "id": drawn["id"],
+        "seed": drawn["seed"],
         "parents": ids[done.parents].tolist(),
         "weights": done.weights.tolist(),
-        "lambda": np.full(new.rows.num_rows, lambda_),
+        "lambda": np.full(drawn.num_rows, lambda_),
         "displacement": done.displacement,
         "novelty": done.novelty,
     }
     schema = pa.schema([store.BANK_SCHEMA.field(name) for name in columns])
-    attributes = {"lambda": lambda_, "spacing": done.spacing}
     rows = pa.table(columns, schema=schema)
-    store.write_latents(corrected, done.latents, rows, old.space, **attributes)
+    measured = {"lambda": lambda_, "spacing": done.spacing}
+    store.write_latents(corrected, done.latents, rows, old.space, **measured)
     moved = {"id": ids[real_N], "displacement": done.anchors}
     store.write_table(anchors, pa.table(moved))
 
 
-def _check_finite(run: str, z_MCHW: np.ndarray, rows: pa.Table) -> None:
+def _check_finite(run: str, z_MCHW: Rows, drawn: pa.Table) -> None:
     """Name the first candidate with a NaN or infinity."""
     if not len(z_MCHW):
         raise ValueError(f"round {run} has no candidates; raise sample.ratio")
-    finite_M = np.isfinite(z_MCHW).all(axis=(1, 2, 3))
+    finite_M = np.concatenate(
+        [
+            np.isfinite(z_MCHW[some]).all(axis=(1, 2, 3))
+            for some in blocks(len(z_MCHW), 1, store.SHARD_ROWS)
+        ]
+    )
     if not finite_M.all():
-        culprit = rows["id"][int(np.argmin(finite_M))].as_py()
+        culprit = drawn["id"][int(np.argmin(finite_M))].as_py()
         raise ValueError(
             f"round {run}: candidate {culprit} is not finite ({int((~finite_M).sum())} of"
             f" {len(z_MCHW)} are not); lower train.learning_rate or set train.clip_norm"

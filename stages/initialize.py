@@ -15,7 +15,7 @@ def initialize(params: Params, bank: Path, weights: Out) -> None:
 
     The network has an input for augmentation labels where training will draw augmented images.
     """
-    space = store.read_bank(bank).space
+    space = store.read_register(bank).space
     labels = len(augmentation.LABELS) if params.train.augment_share else 0
     state = training.initial(params.initialize, space, device.choose("cpu"), labels)
     checkpoint.save(state, weights)

@@ -30,7 +30,7 @@ def merge(
     Raises:
         ValueError: an input is damaged or of another space, or a row's parents are not in the bank.
     """
-    old, new = store.read_bank(previous), store.read_latents(admitted)
+    old, new = store.read_register(previous), store.read_latents(admitted)
     old.space.require(new.space, str(admitted))
     rows = _bank_rows(run, new.rows)
     _check_lineage(rows, old.rows, previous)

@@ -40,7 +40,7 @@ def publish(
     """
     results = {name: metrics / f"{name}.json" for name in RESULTS}
     documents = {name: files.read_json(path) for name, path in results.items()}
-    rows = store.read_bank(bank).rows
+    rows = store.read_register(bank).rows
     kinds = Counter(zip(rows["kind"].to_pylist(), rows["round"].to_pylist(), strict=True))
     latents = {
         "real": sum(count for (kind, _), count in kinds.items() if kind == "real"),
@@ -99,7 +99,9 @@ def _pretrained(params: Params) -> str | None:
 
 def _params(params: Params) -> dict[str, Any]:
     """Return what the model depends on, without the folders above its inputs, which are private."""
-    document = params.model_dump(mode="json", by_alias=True, exclude={"device", "deterministic"})
+    document = params.model_dump(
+        mode="json", by_alias=True, exclude={"device", "deterministic", "memory"}
+    )
     document["prepare"]["images"] = Path(params.prepare.images).name
     document["autoencoder"]["pretrained"] = _pretrained(params)
     return document

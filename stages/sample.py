@@ -1,39 +1,102 @@
-"""Draw a round's candidates from the velocity field."""
+"""Draw a round's candidates from the velocity field; resumable."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import torch
 
-from lirf import checkpoint, device, sampler, store
+from lirf import checkpoint, device, flow, network, sampler, seeds, store, training
+from lirf import params as settings
+from lirf.flow import Field
 from lirf.params import Params
-from stages import command
+from lirf.rows import Room
+from stages import command, scratch
 from stages.command import Out
 from stages.progress import track
 
+KEPT = 2048  # samples, at least, that are kept at a time
+
 
 def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out) -> None:
-    """Write ratio x (real rows of `bank`) samples of the network in `weights`."""
+    """Write ratio x (real rows of `bank`) samples of the network in `weights`.
+
+    What is drawn is kept in `.scratch/sample-<run>/<fingerprint>`, in files of whole batches: an
+    interrupted run goes on where it was, to the same bytes.
+    """
     where = device.choose(params.device, params.deterministic)
     field, space = checkpoint.load_field(weights, where)
-    known = store.read_bank(bank)
+    known = store.read_register(bank)
     space.require(known.space, str(bank))
     real = int(known.real.sum())
-    seeds = sampler.seeds(params.sample.seed, run, math.ceil(params.sample.ratio * real))
-    if not seeds:
+    seeds_M = sampler.seeds(params.sample.seed, run, math.ceil(params.sample.ratio * real))
+    if not seeds_M:
         raise ValueError(f"{bank}: no real latents; rerun `dvc repro encode`")
-    batches = sampler.sample(field, seeds, space.shape, params.sample, where)
-    total = -(-len(seeds) // params.sample.batch)
+    batch = params.sample.batch
+    room = Room(params.memory_bytes // 2, candidates.parent)
+    latents_MCHW = room.empty((len(seeds_M), *space.shape))
+    fingerprint = _fingerprint(params.sample, run, weights)
+    with scratch.claim(scratch.SCRATCH / f"sample-{run}", fingerprint) as folder:
+        blocks = _draw(folder, field, seeds_M, space.shape, params.sample, where)
+        first = 0
+        try:
+            for x_BCHW in track(blocks, -(-len(seeds_M) // batch), f"sample {run}"):
+                latents_MCHW[first : first + len(x_BCHW)] = x_BCHW
+                first += len(x_BCHW)
+        except ValueError as error:
+            raise ValueError(f"{run}: {error}") from None
+        ids = [f"{run}-{index:05d}" for index in range(len(seeds_M))]
+        rows = pa.table({"id": ids, "seed": pa.array(seeds_M, pa.int64())})
+        store.write_latents(candidates, latents_MCHW, rows, space)
+
+
+def _draw(
+    folder: Path,
+    field: Field,
+    seeds_M: list[int],
+    shape: tuple[int, ...],
+    config: settings.Sample,
+    where: torch.device,
+) -> Iterator[np.ndarray]:
+    """Yield the samples in batches: of a file in `folder`, or drawn, and then kept in one."""
+    batches = max(1, KEPT // config.batch)
+    for start in range(0, len(seeds_M), batches * config.batch):
+        count = min(batches * config.batch, len(seeds_M) - start)
+        kept = folder / f"{start:09d}.npy"
+        done_BCHW = _read(kept, (count, *shape))
+        if done_BCHW is not None:
+            yield from np.split(done_BCHW, range(config.batch, count, config.batch))
+            continue
+        drawn = []
+        samples = sampler.sample(field, seeds_M, shape, config, where, first=start)
+        for x_BCHW in islice(samples, batches):
+            drawn.append(x_BCHW.numpy())
+            yield drawn[-1]
+        partial = kept.with_suffix(".partial.npy")
+        np.save(partial, np.concatenate(drawn))
+        partial.rename(kept)
+
+
+def _read(kept: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return samples that were kept, or None; a file that cannot be read is none."""
     try:
-        latents_MCHW = np.concatenate([x.numpy() for x in track(batches, total, f"sample {run}")])
-    except ValueError as error:
-        raise ValueError(f"{run}: {error}") from None
-    ids = [f"{run}-{index:05d}" for index in range(len(seeds))]
-    rows = pa.table({"id": ids, "seed": pa.array(seeds, pa.int64())})
-    store.write_latents(candidates, latents_MCHW, rows, space)
+        x_BCHW = np.load(kept, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return x_BCHW if x_BCHW.shape == shape and x_BCHW.dtype == np.float32 else None
+
+
+def _fingerprint(config: settings.Sample, run: str, weights: Path) -> str:
+    """Return a hash of all that samples depend on: numbers, weights, code."""
+    numbers = (config.model_dump_json(exclude={"ratio"}), run, torch.__version__)
+    modules = (flow, network, sampler, seeds, training)
+    code = [Path(str(module.__file__)) for module in modules]
+    return scratch.fingerprint(numbers, [weights / checkpoint.STATE, *code])
 
 
 if __name__ == "__main__":

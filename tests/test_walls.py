@@ -38,9 +38,9 @@ ALLOWED = {  # which heavy libraries a stage's start may load
     "merge": [],
     "initialize": ["torch"],
     "train": ["torch"],
-    "sample": ["torch", "scipy"],  # scipy comes with torchdiffeq
+    "sample": ["torch"],
     "correct": ["torch", "faiss"],
-    "diagnose": ["torch", "faiss", "scipy"],
+    "diagnose": ["torch", "faiss"],
 }
 
 

@@ -14,6 +14,8 @@ from lirf.space import Space
 CPU = torch.device("cpu")
 SPACE = Space("f00d", (2, 4, 4), (0.5, -1.0), (2.0, 0.25))
 TRAIN = params.Train(
+    accumulate=1,
+    precision="float32",
     batch=4,
     learning_rate=1e-2,
     betas=(0.9, 0.999),

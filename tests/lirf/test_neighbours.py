@@ -139,8 +139,9 @@ def test_blocks_change_nothing(metric: Metric, monkeypatch: pytest.MonkeyPatch) 
     anchors = rng.standard_normal((100, 6)).astype(np.float32)
     queries = rng.standard_normal((37, 6)).astype(np.float32)
     whole = nearest(queries, anchors, 3, metric)
-    monkeypatch.setattr(neighbours, "BLOCK_BYTES", 1)
-    for expected, got in zip(whole, nearest(queries, anchors, 3, metric), strict=True):
+    monkeypatch.setattr(neighbours, "CACHE_BYTES", 1)
+    monkeypatch.setattr(neighbours, "SEARCHED", 1)
+    for expected, got in zip(whole, nearest(queries, anchors, 3, metric, memory=1), strict=True):
         np.testing.assert_array_equal(got, expected)
 
 

@@ -1,5 +1,8 @@
 """What the pull of a round measures, against its definitions."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 
 from lirf.params import Correct
 from lirf.pull import Pull, correct
+from lirf.rows import FileRows, Room
 
 CONFIG = Correct(operator="slerp", references="bank", neighbours=3, temperature=1.0, dimensions=1)
 CONFIGS = [
@@ -39,8 +43,8 @@ def length(x: np.ndarray) -> np.ndarray:
 def test_distances_are_those_of_the_result(seed: int, lambda_: float, config: Correct):
     z, bank = latents(seed, 5), latents(seed + 1, 12)
     done = pull(z, bank, real=8, lambda_=lambda_, config=config)
-    np.testing.assert_allclose(done.displacement, length(z - done.latents), atol=1e-5)
-    nearest = [length(bank[:8] - row).min() for row in done.latents]
+    np.testing.assert_allclose(done.displacement, length(z - done.latents[:]), atol=1e-5)
+    nearest = [length(bank[:8] - row).min() for row in done.latents[:]]
     np.testing.assert_allclose(done.novelty, nearest, atol=1e-5)
     np.testing.assert_allclose(done.weights.sum(axis=1), 1)
 
@@ -79,3 +83,20 @@ def test_parents_are_rows_that_may_be_neighbours(seed: int, config: Correct):
         alone = pull(z, bank[:8], real=8, config=config)
         np.testing.assert_array_equal(done.latents, alone.latents)
     np.testing.assert_array_equal(done.parents, np.argsort(cost, axis=1)[:, :3])
+
+
+@given(seeds, configs)
+def test_neither_memory_nor_where_latents_lie_changes_a_bit(seed: int, config: Correct):
+    z, bank = latents(seed, 9), latents(seed + 1, 12)
+    real, group = np.arange(12) < 8, np.arange(12) // 2
+    whole = correct(z, bank, real, group, config, 0.5)
+    with tempfile.TemporaryDirectory() as folder:
+        room = Room(0, Path(folder))
+        z_rows, bank_rows = room.empty(z.shape), room.empty(bank.shape)
+        z_rows[:], bank_rows[:] = z, bank
+        small = correct(z_rows, bank_rows, real, group, config, 0.5, memory=1, room=room)
+        assert isinstance(small.latents, FileRows)
+        assert small.latents[:].tobytes() == whole.latents[:].tobytes()
+    for name in ("parents", "weights", "displacement", "novelty", "anchors"):
+        assert getattr(small, name).tobytes() == getattr(whole, name).tobytes(), name
+    assert small.spacing == whole.spacing

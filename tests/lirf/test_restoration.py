@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lirf import restoration
 from lirf.restoration import fit
+from lirf.rows import Room
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -77,3 +79,13 @@ def test_few_latents_stretch_along_what_they_span(count: int):
     restored = fit(few, real, 1.0).apply(few)
     assert np.isfinite(restored).all()
     assert np.linalg.matrix_rank(restored - restored.mean(axis=0), tol=1e-3) == count - 1
+
+
+def test_many_rows_are_mapped_like_few(monkeypatch: pytest.MonkeyPatch):
+    some, real = cloud(0, 300), cloud(1, 200)
+    expected = fit(some, real, 1.0).apply(some)
+    monkeypatch.setattr(restoration, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(restoration, "BLOCK_BYTES", 7 * 8 * 4)
+    np.testing.assert_allclose(
+        fit(some, real, 1.0).apply_each(some, Room())[:], expected, atol=1e-4
+    )

@@ -40,7 +40,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_an_image_and_its_twin_are_a_group_and_every_refined_row_is_its_own():
     sources = ["b.png", "b.png", "a.png", None, None]
     rows = store.bank_rows({"id": ["1", "1-flip", "2", "r01-1", "r01-2"], "source": sources})
-    numbers = store.Bank(np.zeros((5, 1, 1, 1), np.float32), rows, SPACE).groups
+    numbers = store.Register(rows, SPACE).groups
     assert numbers[0] == numbers[1]
     assert len(set(numbers.tolist())) == 4
 

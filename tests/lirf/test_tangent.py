@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lirf import tangent
 from lirf.tangent import correct
 
 seeds = st.integers(0, 2**32 - 1)
@@ -80,3 +81,16 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch):
     parts = correct(z, bank, indices, 2, 0.5)
     torch.testing.assert_close(parts.latents, whole.latents, rtol=1e-6, atol=1e-6)
     assert parts.weights.shape == whole.weights.shape == (7, 4)
+
+
+@given(seeds, st.integers(1, 3))
+def test_wide_latents_are_corrected_like_narrow_ones(seed: int, dimensions: int):
+    """From some D on the plane comes from products of the neighbours, not from themselves."""
+    z, bank = normal(seed, 6, 40), normal(seed + 1, 4, 40)
+    bank[3] = bank[2]  # they span two directions
+    narrow = correct(z, bank, everyone(z, bank), dimensions, 0.7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tangent, "GRAM_FROM", 1)
+        wide = correct(z, bank, everyone(z, bank), dimensions, 0.7)
+    torch.testing.assert_close(wide.latents, narrow.latents)
+    torch.testing.assert_close(wide.displacement, narrow.displacement)

@@ -13,6 +13,8 @@ CPU = torch.device("cpu")
 POINTS = Space("points", (2, 1, 1), (0.0, 0.0), (1.0, 1.0))
 TRAIN = params.Train(
     batch=16,
+    accumulate=1,
+    precision="float32",
     learning_rate=3e-3,
     betas=(0.9, 0.999),
     weight_decay=0.0,
@@ -342,3 +344,25 @@ def test_a_loss_that_is_not_finite_stops_at_its_very_step(tmp_path: Path):
         checkpoint.save(state, tmp_path / "bad")
     assert not (tmp_path / "bad").exists()
     assert run(checkpoint.load(tmp_path / "good", CPU), 3)
+
+
+@pytest.mark.parametrize("network", [PERCEPTRON, TRANSFORMER])
+def test_a_batch_in_parts_is_the_batch(network: params.MLP | params.Transformer):
+    """Gradients of three parts of unequal size add up to those of all rows at once."""
+    whole, parts = start(network), start(network)
+    losses = run(whole, 5)
+    torch.testing.assert_close(
+        run(parts, 5, TRAIN.model_copy(update={"accumulate": 3})), losses, rtol=1e-4, atol=1e-5
+    )
+    for name, weight in whole.network.state_dict().items():
+        torch.testing.assert_close(parts.network.state_dict()[name], weight, atol=1e-3, rtol=1e-2)
+
+
+def test_products_in_bfloat16_are_near_and_all_that_is_kept_is_float32():
+    exact, cast = start(), start()
+    losses = run(cast, 5, TRAIN.model_copy(update={"precision": "bfloat16"}))
+    expected = run(exact, 5)
+    assert losses != expected
+    torch.testing.assert_close(losses, expected, rtol=0.05, atol=0.05)
+    assert {tensor.dtype for tensor in cast.moments.values()} == {torch.float32}
+    assert {weight.dtype for weight in cast.network.parameters()} == {torch.float32}

@@ -1,5 +1,6 @@
 """A round's candidates: how many, from which seeds, in which space."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,13 @@ def numbers(ratio: float = 1.5, batch: int = 4) -> params.Params:
         update={"ratio": ratio, "batch": batch, "solver": "heun", "steps": 3, "seed": 5}
     )
     return LOADED.model_copy(update={"device": "cpu", "sample": section})
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of its own: scratch is in the current one."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
 
 
 @pytest.fixture
@@ -82,3 +90,49 @@ def test_a_bank_of_another_space_is_refused(tmp_path: Path, weights: Path):
     bank = write_bank(tmp_path / "bank", Space("f00d", SPACE.shape, (0.0, 0.0), SPACE.std))
     with pytest.raises(ValueError, match="bank: latents of another space: mean is"):
         sample(numbers(), "r01", weights, bank, Out(tmp_path / "out"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It dies in its third file of four samples, and does not draw the first two again."""
+    bank, config = write_bank(tmp_path / "bank"), numbers(4.2, batch=2)
+    monkeypatch.setattr("stages.sample.KEPT", 4)
+    sample(config, "r01", weights, bank, Out(tmp_path / "whole"))
+    shutil.rmtree(".scratch")
+    integrate, left = sampler.integrate, [5]
+
+    def dies(*arguments):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return integrate(*arguments)
+
+    monkeypatch.setattr(sampler, "integrate", dies)
+    with pytest.raises(KeyboardInterrupt):
+        sample(config, "r01", weights, bank, Out(tmp_path / "never"))
+    assert not (tmp_path / "never").exists()
+    (scratch,) = Path(".scratch/sample-r01").glob("*/")
+    assert sorted(path.name for path in scratch.iterdir()) == ["000000000.npy", "000000004.npy"]
+    (scratch / "000000004.npy").write_bytes(b"cut short")
+    left[0] = 9  # of eleven batches the first two need not be drawn
+    sample(config, "r01", weights, bank, Out(tmp_path / "resumed"))
+    assert left[0] == 0
+    assert contents(tmp_path / "resumed") == contents(tmp_path / "whole")
+
+
+def test_scratch_of_other_weights_is_not_used(tmp_path: Path, weights: Path):
+    bank = write_bank(tmp_path / "bank")
+    sample(numbers(), "r01", weights, bank, Out(tmp_path / "one"))
+    state = checkpoint.load(weights, CPU)
+    for _ in training.train(state, torch.randn(5, *SPACE.shape), LOADED.train, 5):
+        pass
+    checkpoint.save(state, tmp_path / "more")
+    sample(numbers(), "r01", tmp_path / "more", bank, Out(tmp_path / "two"))
+    assert len([*Path(".scratch/sample-r01").glob("*/")]) == 1
+    assert contents(tmp_path / "one") != contents(tmp_path / "two")

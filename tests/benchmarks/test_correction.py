@@ -1,0 +1,144 @@
+"""Search, correction and admission against matrix products, and against the dense formulation.
+
+The share is of a float32 matrix product: the operations of the products that cannot be avoided (one
+for every search of M rows among N), over the time, over what the machine does of them beside it.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lirf import farthest, neighbours, pull
+from lirf.params import Correct
+from lirf.rows import Room
+
+SHAPE = (4, 32, 32)
+D = 4 * 32 * 32
+CONFIG = Correct(operator="tangent", references="real", neighbours=4, temperature=1.0, dimensions=2)
+clock = pytest.mark.benchmark(timer=time.process_time)
+
+
+def latents(seed: int, count: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, *SHAPE), np.float32)
+
+
+@clock
+def test_search(paired, machine, full, say):
+    """A block of 2,000 queries among 10,000 anchors."""
+    m, n = (2000, 10_000) if full else (20, 50)
+    z, bank = latents(0, m).reshape(m, D), latents(1, n).reshape(n, D)
+    product, took = paired(
+        lambda: neighbours.nearest(z, bank, 4, "euclidean"), machine.sgemm, rounds=5
+    )
+    say(f"search {m} x {n} x {D}: {took:.2f} s, {2 * m * n * D / product:.2f} of the ceiling")
+
+
+def dense(z_MD: np.ndarray, bank_ND: np.ndarray) -> np.ndarray:
+    """Correct as one writes it down: all distances, all neighbours, one reduction."""
+    z, bank = torch.from_numpy(z_MD), torch.from_numpy(bank_ND)
+    squared_MN = z.square().sum(1)[:, None] + bank.square().sum(1) - 2 * z @ bank.T
+    beside_MKD = bank[squared_MN.topk(CONFIG.neighbours, largest=False).indices]
+    mean_MD = beside_MKD.mean(dim=1)
+    axes_MdD = torch.linalg.svd(beside_MKD - mean_MD[:, None], full_matrices=False)[2][:, :2]
+    offset_MD = z - mean_MD
+    along_Md = torch.einsum("mdx,mx->md", axes_MdD, offset_MD)
+    return (z - 0.5 * (offset_MD - torch.einsum("md,mdx->mx", along_Md, axes_MdD))).numpy()
+
+
+@clock
+def test_correction(paired, machine, full, say):
+    """All of a round's: candidates, their novelty, and every anchor left out of its own."""
+    m = n = 10_000 if full else 40
+    z, bank = latents(0, m), latents(1, n)
+    real, group = np.ones(n, bool), np.arange(n)
+    before = machine.peak_gib()
+    done = []
+
+    def correct():
+        done[:] = [pull.correct(z, bank, real, group, CONFIG, 0.5)]
+
+    product, took = paired(correct, machine.sgemm, rounds=1)
+    operations = 2 * D * (2 * m * n + n * n)
+    say(
+        f"correction {m} x {n} x {D}: {took:.1f} s, {operations / product:.2f} of the ceiling,"
+        f" peak {machine.peak_gib():.2f} GiB (inputs made: {before:.2f})"
+    )
+    few = m // 5
+    expected = dense(z[:few].reshape(-1, D), bank.reshape(n, D))
+    np.testing.assert_allclose(done[0].latents[:few].reshape(few, D), expected, atol=2e-4)
+
+
+@clock
+def test_correction_beside_the_dense_formulation(paired, machine, full, say):
+    m, n = (1000, 10_000) if full else (20, 50)
+    z, bank = latents(0, m).reshape(m, D), latents(1, n).reshape(n, D)
+    into = np.empty_like(z)
+
+    def streamed():
+        found, _ = neighbours.nearest(z, bank, 4, "euclidean")
+        pull.apply(z, bank, found, CONFIG, 0.5, into)
+
+    product, took = paired(streamed, lambda: 1 / machine.seconds(lambda: dense(z, bank)), rounds=3)
+    say(f"correction {m} x {n}: {took:.2f} s, {1 / product:.2f} times as fast as the dense one")
+    np.testing.assert_allclose(into, dense(z, bank), atol=2e-4)
+
+
+@clock
+def test_a_slice_of_many(paired, machine, full, say):
+    """2,048 queries of 100,000 against as many anchors, all in files, in 2 GiB; a slice of it."""
+    m, n = (2048, 100_000) if full else (20, 60)
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        room = Room(0, Path(folder))
+        z, bank = room.empty((m, D)), room.empty((n, D))
+        for rows, seed in ((z, 0), (bank, 1)):
+            generator = np.random.default_rng(seed)
+            for start in range(0, len(rows), 1000):
+                some = slice(start, min(start + 1000, len(rows)))
+                rows[some] = generator.standard_normal((some.stop - some.start, D), np.float32)
+        before = machine.peak_gib()
+        product, took = paired(
+            lambda: neighbours.nearest(z, bank, 4, "euclidean"), machine.sgemm, rounds=1
+        )
+    say(
+        f"search {m} (of {n}) x {n} x {D}: {took:.1f} s,"
+        f" {2 * m * n * D / product:.2f} of the ceiling,"
+        f" peak {machine.peak_gib():.2f} GiB (before: {before:.2f})"
+    )
+
+
+def one_by_one(rows_PD: np.ndarray, gap_P: np.ndarray, count: int) -> list[int]:
+    """Return the farthest-point order by its definition."""
+    gap_P, taken = gap_P.copy(), []
+    for _ in range(count):
+        taken.append(int(np.argmax(gap_P)))
+        offset_PD = rows_PD - rows_PD[taken[-1]]
+        gap_P = np.minimum(gap_P, np.sqrt(np.einsum("pd,pd->p", offset_PD, offset_PD)))
+        gap_P[taken] = -np.inf
+    return taken
+
+
+@clock
+@pytest.mark.parametrize(("count", "dimension"), [(2000, 4096), (10_000, 64), (20_000, 8)])
+def test_the_thinnest_share(paired, machine, full, say, count: int, dimension: int):
+    count = count if full else 200
+    rows = np.random.default_rng(0).standard_normal((count, dimension), np.float32)
+    gap = np.full(count, 4.0 * dimension**0.5)
+    share = count // 2
+    found, expected = [], []
+
+    def fronts():
+        found[:] = farthest.first(rows, gap.copy(), share).tolist()
+
+    def naive():
+        expected[:] = one_by_one(rows, gap, share)
+
+    product, took = paired(fronts, lambda: 1 / machine.seconds(naive), rounds=1)
+    say(
+        f"thinnest {share} of {count} x {dimension}: {took:.2f} s,"
+        f" {1 / product:.1f} times as fast as one by one"
+    )
+    assert found == (expected or one_by_one(rows, gap, share))
