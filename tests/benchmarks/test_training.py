@@ -76,5 +76,5 @@ def test_a_step(paired, machine, full, say):
         f"training {1e3 * took / steps:.1f} ms a step, {1 / product:.2f} times the naive rate;"
         f" {share:.2f} of a product of 64 x 512 x 128"
     )
-    same = min(len(losses[0]), len(losses[1]), 100)  # later, rounding has grown
-    np.testing.assert_allclose(losses[0][:same], losses[1][:same], rtol=TOLERANCE)
+    # The first turns alone: every turn of the tutorial's loop begins with new moments.
+    np.testing.assert_allclose(losses[0][:steps], losses[1][:steps], rtol=TOLERANCE)

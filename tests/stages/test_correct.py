@@ -58,7 +58,8 @@ def write_candidates(folder: Path, latents_MCHW: np.ndarray, space: Space = SPAC
             "seed": pa.array(range(100, 100 + count), pa.int64()),
         }
     )
-    store.write_latents(folder, latents_MCHW, rows, space)
+    # Not by `write_latents`, which refuses what is not finite.
+    store.write_part(folder, latents_MCHW, rows, {"space": space.to_json()})
     return folder
 
 

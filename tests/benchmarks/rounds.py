@@ -1,0 +1,144 @@
+"""What a round costs on banks of many sizes: `python tests/benchmarks/rounds.py [ROWS ...]`.
+
+For every size a bank in a DVC repository of its own in a temporary folder; the round admits 1,000
+rows. `merge` and `admit` run as stages do, with random latents of 4 x 4 x 4; `repro` is a whole
+`dvc repro` of a merge, and what DVC's cache grows by. Seconds are the processor's, of the process
+and its children; the peak is that of the largest process. `--admit N` adds an admission of N
+candidates to a bank of as many rows.
+"""
+# ruff: noqa: T201
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from lirf import store
+from lirf.space import Space
+
+ROOT = Path(__file__).parents[2]
+SPACE = Space("f00d", (4, 4, 4), (0.0,) * 4, (1.0,) * 4)
+ADDED = 1000
+DVC = """
+stages:
+  merge:
+    cmd: {python} -m stages.merge --run r01 --previous r00 --admitted admitted --bank r01
+    deps: [r00, admitted]
+    outs: [r01]
+"""
+
+
+def latents(seed: int, count: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, *SPACE.shape), np.float32)
+
+
+def write_bank(folder: Path, count: int) -> None:
+    ids = [f"train-{place:07d}" for place in range(count)]
+    rows = {"id": ids, "round": ["r00"] * count, "kind": ["real"] * count, "source": ids}
+    store.write_bank(folder, "r00", latents(0, count), store.bank_rows(rows), SPACE)
+
+
+def write_corrected(folder: Path, count: int) -> None:
+    """Write `count` corrected candidates, of which every one passes."""
+    columns = {
+        "id": [f"r01-{place:07d}" for place in range(count)],
+        "seed": pa.array(range(count), pa.int64()),
+        "parents": [["train-0000000", "train-0000001"]] * count,
+        "weights": [[0.5, 0.5]] * count,
+        "lambda": np.full(count, 0.5),
+        "displacement": np.full(count, 1.0),
+        "novelty": np.full(count, 9.0),
+    }
+    schema = pa.schema([store.BANK_SCHEMA.field(name) for name in columns])
+    measured = {"lambda": 0.5, "spacing": 8.0}
+    store.write_latents(
+        folder, latents(1, count), pa.table(columns, schema=schema), SPACE, **measured
+    )
+
+
+def run(folder: Path, *command: str) -> tuple[float, float]:
+    """Run a command in `folder`; return its processor seconds and its peak in MiB."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with (folder / "log").open("w+") as log:
+        child = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            sys.exit((folder / "log").read_text())
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+def size(folder: Path) -> float:
+    """Return the MiB that a folder's files hold."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
+
+
+def stage(folder: Path, name: str, **paths: str) -> tuple[float, float]:
+    """Run a stage three times; return the least seconds and the peak."""
+    options = [part for option, path in paths.items() for part in (f"--{option}", path)]
+    runs = [run(folder, sys.executable, "-m", f"stages.{name}", *options) for _ in range(3)]
+    return min(seconds for seconds, _ in runs), max(peak for _, peak in runs)
+
+
+def merging(folder: Path, count: int) -> str:
+    """Return the table's row of a bank of `count` rows."""
+    write_bank(folder / "r00", count)
+    write_corrected(folder / "admitted", ADDED)
+    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+    paths = {"run": "r01", "previous": "r00", "admitted": "admitted", "bank": "r01"}
+    seconds, peak = stage(folder, "merge", **paths)
+    written = size(folder / "r01")
+    shutil.rmtree(folder / "r01")
+    for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["dvc", "add", "-q", "r00"]):
+        prefix = [] if command[0] == "git" else [sys.executable, "-m"]
+        run(folder, *prefix, *command)
+    (folder / "dvc.yaml").write_text(DVC.format(python=sys.executable))
+    before = size(folder / ".dvc" / "cache")
+    whole, _ = run(folder, sys.executable, "-m", "dvc", "repro", "-q")
+    grown = size(folder / ".dvc" / "cache") - before
+    values = f"{seconds:.2f} | {peak:.0f} | {written:.1f} | {whole:.2f} | {grown:.2f}"
+    return f"| {count:,} | {values} |"
+
+
+def admitting(folder: Path, count: int) -> str:
+    """Return a line about an admission of `count` candidates to as many rows."""
+    write_bank(folder / "bank", count)
+    write_corrected(folder / "corrected", count)
+    store.write_table(folder / "anchors.parquet", pa.table({"displacement": np.full(count, 2.0)}))
+    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+    names = ("admitted", "decision", "metrics")
+    paths = {"corrected": "corrected", "anchors": "anchors.parquet", "bank": "bank"}
+    paths |= {name: f"out/{name}" for name in names}
+    options = [part for option, path in paths.items() for part in (f"--{option}", path)]
+    seconds, peak = run(folder, sys.executable, "-m", "stages.admit", "--run", "r01", *options)
+    return f"admit {count:,} to {count:,}: {seconds:.0f} s, peak {peak:.0f} MiB"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("rows", nargs="*", type=int, default=[1000, 10_000, 100_000])
+    parser.add_argument("--admit", type=int)
+    options = parser.parse_args()
+    print("| bank rows | merge, s | peak, MiB | written, MiB | dvc repro, s | cache grows, MiB |")
+    print("|---:|---:|---:|---:|---:|---:|")
+    for count in options.rows:
+        with tempfile.TemporaryDirectory() as folder:
+            print(merging(Path(folder), count), flush=True)
+    if options.admit:
+        with tempfile.TemporaryDirectory() as folder:
+            print(admitting(Path(folder), options.admit))
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"(this script itself: {own:.0f} MiB)")
+
+
+if __name__ == "__main__":
+    main()

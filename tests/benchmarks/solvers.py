@@ -1,0 +1,154 @@
+"""Frechet distance and copies against evaluations of the network, for every solver.
+
+    python tests/benchmarks/solvers.py --data DIR --out DIR [--samples N] [--no-dopri5]
+
+Draws the samples of `evaluate` from a trained model of the workflow (`DIR/final/weights`) and
+measures them as it does; nothing in DIR is changed. Writes `table.md`, `solvers.tsv` and
+`solvers.png`, and says which fixed solver is the cheapest within 1 % of the best Frechet distance.
+"""
+# ruff: noqa: T201
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lirf import autoencoder as autoencoding
+from lirf import checkpoint, features, metrics, nearest, params, sampler, store
+
+ROOT = Path(__file__).parents[2]
+STEPS = {
+    "euler": (5, 10, 20, 40, 80),
+    "heun": (3, 5, 10, 20, 40),
+    "midpoint": (3, 5, 10, 20, 40),
+    "dopri5": (0,),  # chooses its own
+}
+WITHIN = 1.01
+
+
+@dataclass(frozen=True)
+class Row:
+    """One solver at one number of steps."""
+
+    solver: str
+    steps: int
+    evaluations: float  # of the network, a sample
+    frechet: float
+    copies: float
+    seconds: float  # of the processor, for all samples
+
+
+class Counted:
+    """A velocity field that counts the points at which it is asked."""
+
+    def __init__(self, field) -> None:
+        self.field, self.points = field, 0
+
+    def __call__(self, x_BCHW: torch.Tensor, t_B: torch.Tensor) -> torch.Tensor:
+        self.points += len(x_BCHW)
+        return self.field(x_BCHW, t_B)
+
+
+def measure(data: Path, samples: int, solvers: dict[str, tuple[int, ...]]) -> list[Row]:
+    """Return a row for every solver and number of steps."""
+    numbers, cpu = params.load(ROOT / "params.yaml"), torch.device("cpu")
+    field, space = checkpoint.load_field(data / "final" / "weights", cpu)
+    decoder = autoencoding.load(data / "autoencoder", cpu)
+    part = store.read_part(data / "images")
+    split, flip = (np.array(part.rows[name].to_pylist()) for name in ("split", "flip"))
+    train = part.array[(split == "train") & ~flip.astype(bool)]
+    pixels, batch = features.pixels(), numbers.sample.batch
+
+    def decode(z_MCHW: np.ndarray) -> np.ndarray:
+        return autoencoding.decode(decoder, z_MCHW, space, batch, cpu)
+
+    def restored(images_NCHW: np.ndarray) -> np.ndarray:
+        return decode(space.scale(autoencoding.encode(decoder, images_NCHW, batch, cpu)))
+
+    known = np.stack([pixels.extract(one) for one in nearest.versions(train, restored)])
+    real = pixels.extract(part.array[split == "heldout"])
+    seeds = sampler.seeds(numbers.evaluate.seed, "evaluate", samples)
+    rows = []
+    for solver, counts in solvers.items():
+        for steps in counts:
+            config = numbers.sample.model_copy(
+                update={"solver": solver, "steps": steps or numbers.sample.steps}
+            )
+            counted, began = Counted(field), time.process_time()
+            drawn = [z.numpy() for z in sampler.sample(counted, seeds, space.shape, config, cpu)]
+            took = time.process_time() - began
+            fake = pixels.extract(decode(np.concatenate(drawn)))
+            distance, copied = metrics.frechet(fake, real).value, metrics.copies(fake, known).share
+            assert distance is not None, "there are images enough"
+            rows.append(Row(solver, steps, counted.points / samples, distance, copied, took))
+            print(rows[-1], flush=True)
+    return rows
+
+
+def write(rows: list[Row], out: Path) -> None:
+    """Write the table, its numbers and the picture."""
+    out.mkdir(parents=True, exist_ok=True)
+    names = ("solver", "steps", "evaluations", "frechet", "copies", "seconds")
+    lines = ["\t".join(names)]
+    lines += ["\t".join(f"{getattr(row, name)}" for name in names) for row in rows]
+    (out / "solvers.tsv").write_text("\n".join(lines) + "\n")
+    table = [
+        "| solver | steps | evaluations | Frechet | copies | s |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    table += [
+        f"| {row.solver} | {row.steps or 'its own'} | {row.evaluations:.0f} | {row.frechet:.3f}"
+        f" | {row.copies:.3f} | {row.seconds:.1f} |"
+        for row in rows
+    ]
+    best = min(row.frechet for row in rows)
+    fixed = [row for row in rows if row.steps and row.frechet <= WITHIN * best]
+    if fixed:
+        cheap = min(fixed, key=lambda row: row.evaluations)
+        table.append(
+            f"\nCheapest within 1 % of the best Frechet distance ({best:.3f}):"
+            f" {cheap.solver}, {cheap.steps} steps, {cheap.evaluations:.0f} evaluations."
+        )
+    (out / "table.md").write_text("\n".join(table) + "\n")
+    print("\n".join(table))
+    draw(rows, out / "solvers.png")
+
+
+def draw(rows: list[Row], path: Path) -> None:
+    """Draw both measures over evaluations."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for axis, name in zip(axes, ("frechet", "copies"), strict=True):
+        for solver in dict.fromkeys(row.solver for row in rows):
+            some = [row for row in rows if row.solver == solver]
+            axis.plot(
+                [row.evaluations for row in some],
+                [getattr(row, name) for row in some],
+                marker="o",
+                label=solver,
+            )
+        axis.set(xscale="log", xlabel="evaluations of the network a sample", title=name)
+    axes[0].legend()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, default=ROOT / "data")
+    parser.add_argument("--out", type=Path, default=ROOT / ".scratch" / "solvers")
+    parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--no-dopri5", action="store_true")
+    options = parser.parse_args()
+    solvers = {name: steps for name, steps in STEPS.items() if steps[0] or not options.no_dopri5}
+    write(measure(options.data, options.samples, solvers), options.out)
+
+
+if __name__ == "__main__":
+    main()
