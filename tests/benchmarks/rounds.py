@@ -9,8 +9,8 @@ candidates to a bank of as many rows.
 # ruff: noqa: T201
 
 import argparse
+import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -26,6 +26,14 @@ from lirf.space import Space
 ROOT = Path(__file__).parents[2]
 SPACE = Space("f00d", (4, 4, 4), (0.0,) * 4, (1.0,) * 4)
 ADDED = 1000
+# A small process in between: a child begins with the peak of the process that it was forked from.
+WATCH = """
+import json, resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+open("used", "w").write(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss]))
+sys.exit(code)
+"""
 DVC = """
 stages:
   merge:
@@ -66,15 +74,15 @@ def write_corrected(folder: Path, count: int) -> None:
 def run(folder: Path, *command: str) -> tuple[float, float]:
     """Run a command in `folder`; return its processor seconds and its peak in MiB."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with (folder / "log").open("w+") as log:
-        child = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+    watched = [sys.executable, "-S", "-c", WATCH, *command]
+    with (folder / "log").open("w") as log:
+        done = subprocess.run(
+            watched, cwd=folder, env=environment, stdout=log, stderr=log, check=False
         )
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            sys.exit((folder / "log").read_text())
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    if done.returncode:
+        sys.exit((folder / "log").read_text())
+    seconds, peak = json.loads((folder / "used").read_text())
+    return seconds, peak / 1024
 
 
 def size(folder: Path) -> float:
@@ -136,8 +144,6 @@ def main() -> None:
     if options.admit:
         with tempfile.TemporaryDirectory() as folder:
             print(admitting(Path(folder), options.admit))
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"(this script itself: {own:.0f} MiB)")
 
 
 if __name__ == "__main__":
