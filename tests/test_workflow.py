@@ -123,7 +123,7 @@ def test_a_scheduler_that_ends_a_run_loses_no_step(project: Path, tmp_path: Path
     taken = [0]
     for _ in range(2):
         log = tmp_path / f"{len(taken)}.log"
-        with kill.running(copy, ("train@r01",), log) as process:
+        with kill.running(copy, ("--single-item", "train@r01"), log) as process:
             while '"label": "train r01"' not in log.read_text():
                 assert process.poll() is None, log.read_text()
                 time.sleep(0.1)
