@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import re
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +34,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 BANK_ZERO = "r00"
 """The round before the first: its bank is the encoded training set, its weights are untrained."""
 
-MOST_BYTES, MOST_NODES = 200_000, 20_000  # of a YAML file
+MOST_BYTES, MOST_NODES, MOST_DEEP = 100_000, 20_000, 100  # of a YAML file
 
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -458,6 +459,7 @@ def read(path: Path) -> dict[str, Any]:
         content = path.read_bytes()
         if len(content) > MOST_BYTES:
             raise ValueError(f"{len(content)} bytes, at most {MOST_BYTES}")
+        _require_shallow(content)
         _require_small(YAML(typ="safe", pure=True).compose(io.BytesIO(content)))
         document = YAML(typ="safe", pure=True).load(io.BytesIO(content))
     except YAMLError as error:
@@ -486,6 +488,18 @@ def validate(model: type[Document], document: Mapping[str, Any], name: str) -> D
         # A mistyped key is both unknown and missing: the former names the remedy.
         first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
         raise ValueError(f"{name}: {files.plain(_explain(model, first))}") from None
+
+
+def _require_shallow(content: bytes) -> None:
+    """Raise ValueError if brackets are open within brackets, on and on.
+
+    The parser's time grows with the square of their number, before its stack ends it.
+    """
+    depth = 0
+    for match in re.finditer(rb"[][{}]", content):
+        depth += 1 if match[0] in b"[{" else -1
+        if depth > MOST_DEEP:
+            raise ValueError(f"brackets more than {MOST_DEEP} deep")
 
 
 def _require_small(root: Node | None) -> None:

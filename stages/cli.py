@@ -50,6 +50,12 @@ def main(arguments: list[str] | None = None) -> None:
         from stages.command import one_line
 
         sys.exit(f"error: {one_line(error)}")
+    except (MemoryError, RuntimeError) as error:
+        from stages.command import out_of_memory
+
+        if not out_of_memory(error):
+            raise
+        sys.exit("error: out of memory; lower --batch")
 
 
 def sample(options: argparse.Namespace) -> None:

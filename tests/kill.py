@@ -92,8 +92,8 @@ def campaign(
                 tally.kills[whom] += 1
                 tally.during[_stage(log, began)] += 1
                 _kill(process, whom)
-                survivors = _survivors(process.pid)
-                tally.wrong += [f"survived the end of DVC: {one}" for one in survivors]
+                left_over = survivors(process.pid)
+                tally.wrong += [f"survived the end of DVC: {one}" for one in left_over]
                 continue
             process.wait()
         if process.returncode == 0:
@@ -179,9 +179,9 @@ def _kill(process: subprocess.Popen, whom: str) -> None:
     process.wait()
 
 
-def _survivors(session: int) -> list[str]:
-    """Return the processes of a session that are there after `ENDING_S`."""
-    deadline = time.monotonic() + ENDING_S
+def survivors(session: int, seconds: float = ENDING_S) -> list[str]:
+    """Return the processes of a session that are still there after that time."""
+    deadline = time.monotonic() + seconds
     while True:
         alive = []
         for process in psutil.process_iter():

@@ -3,8 +3,10 @@
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +112,30 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
     assert tally.wrong == []
     assert tally.passes == 1
     assert tally.kills.total() > 0
+
+
+@pytest.mark.usefixtures("first")
+def test_a_scheduler_that_ends_a_run_loses_no_step(project: Path, tmp_path: Path):
+    copy = forgetful(project, tmp_path / "scheduled")
+    models = {"r01": ("r00", 10**6), "final": ("r01", 6), "baseline": ("r00", 10**6 + 6)}
+    lines = {name: {"after": after, "steps": steps} for name, (after, steps) in models.items()}
+    edit(copy, {"models": lines, "train": {"checkpoint_every": 10**6}})
+    taken = [0]
+    for _ in range(2):
+        log = tmp_path / f"{len(taken)}.log"
+        with kill.running(copy, ("--single-item", "train@r01"), log) as process:
+            while '"label": "train r01"' not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.1)
+            os.killpg(process.pid, signal.SIGTERM)
+            assert process.wait() != 0
+            assert kill.survivors(process.pid, 30) == []
+        told = re.search(r"interrupted after (\d+) of 1000000 steps; `dvc repro`", log.read_text())
+        assert told, log.read_text()
+        (kept,) = copy.glob(".scratch/train-r01/*/step-*")
+        assert kept.name == f"step-{int(told[1]):09d}"
+        taken.append(int(told[1]))
+    assert 0 < taken[1] < taken[2]
 
 
 @pytest.mark.usefixtures("first")

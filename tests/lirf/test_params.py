@@ -187,8 +187,10 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     [
         (BOMB, "more than 20000 values, with aliases written out"),
         ("a: &a [*a]\n", "more than 20000 values, with aliases written out"),
-        ("a: " + "[" * 5000, "not valid YAML"),
-        ("a: " + "x" * 300_000, "300003 bytes, at most 200000"),
+        ("a: " + "[" * 50_000, "brackets more than 100 deep"),
+        ("a: " + "{b: " * 20_000, "brackets more than 100 deep"),
+        ("a:\n" + "\n".join(" " * n + "- " for n in range(600)), "not valid YAML"),
+        ("a: " + "x" * 300_000, "300003 bytes, at most 100000"),
         ("a: !!python/object/apply:os.system [true]\n", "could not determine a constructor"),
         ("a: 2001-02-31 00:00:00\n", "not valid YAML"),
         ("a: \x1b[2J\n", "not valid YAML"),

@@ -60,6 +60,14 @@ def test_a_file_cannot_leave_the_repository(tmp_path: Path):
         exchange.unpack(tmp_path / "clone", {"../x": ""})
 
 
+def test_no_file_outside_of_the_repository_is_removed(tmp_path: Path):
+    (tmp_path / "clone").mkdir()
+    (tmp_path / "x").touch()
+    with pytest.raises(ValueError, match="outside"):
+        exchange.unpack(tmp_path / "clone", {}, ["params.yaml", "../x"])
+    assert (tmp_path / "x").exists()
+
+
 def test_a_large_uncached_output_is_refused(tmp_path: Path):
     (tmp_path / "big").write_bytes(bytes(exchange.LARGEST + 1))
     with pytest.raises(ValueError, match="let DVC cache it"):

@@ -245,6 +245,17 @@ def test_a_push_that_fails_is_one_line(
     assert done.stderr.count("\n") == 1
 
 
+def test_too_little_memory_names_the_batch(
+    model: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(sampler, "integrate", full)
+    line, _ = refused(capsys, "sample", model=model, out=tmp_path / "out")
+    assert line == "error: out of memory; lower --batch\n"
+
+
 def test_help_loads_nothing_heavy():
     program = "import sys\nfrom stages import cli\ncli._parser()\nprint(*sys.modules)"
     done = subprocess.run(
