@@ -86,7 +86,7 @@ def vision(config: params.Vision, download: bool, device: torch.device) -> Visio
     except UNREADABLE as error:
         raise ValueError(
             f"autoencoder.vision: {path} does not make a vision transformer {config.model}"
-            f" ({error}); name a ViT of timm's and its safetensors file"
+            f" ({str(error).partition(chr(10))[0]}); name a ViT of timm's and its safetensors file"
         ) from None
     if config.resolution % patch:
         raise ValueError(

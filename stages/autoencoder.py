@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,20 +145,22 @@ def obtain(
     fingerprint = _fingerprint(numbers, real, eye)
     neighbours_NK = manifold.neighbours(real.train, numbers.manifold_neighbours)
     begin = fitting.initial(numbers, channels, resolution, where, eye)
-    with scratch.claim(scratch.SCRATCH / name, fingerprint) as folder:
+    claimed = scratch.claim(scratch.SCRATCH / name, fingerprint)
+    with claimed as folder, command.deferred() as interrupted:
         state, curve = _resume(folder, begin) or (begin, [])
-
-        def work() -> Iterator[None]:
-            while len(curve) < numbers.steps:
-                every = numbers.checkpoint_every
-                count = min(every - len(curve) % every, numbers.steps - len(curve))
-                for losses in fitting.train(state, real.train, neighbours_NK, numbers, count, eye):
-                    curve.append(losses)
-                    yield
+        left = numbers.steps - len(curve)
+        steps = fitting.train(state, real.train, neighbours_NK, numbers, left, eye)
+        for losses in track(steps, left, name):
+            curve.append(losses)
+            if len(curve) % numbers.checkpoint_every == 0 or interrupted():
                 _keep(folder, state, curve)
-
-        for _ in track(work(), numbers.steps - len(curve), name):
-            pass
+            if interrupted():
+                raise command.Interrupted(
+                    interrupted(),
+                    f"{name}: interrupted after {len(curve)} of {numbers.steps} steps; `dvc repro`"
+                    " goes on from there",
+                )
+        _keep(folder, state, curve)
     return fitting.finished(state), curve
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from safetensors.torch import save_file
 from lirf import autoencoder as ae
 from lirf import files, fitting, params, store
 from lirf.params import Params
+from stages import command
 from stages.autoencoder import autoencoder
 from stages.command import Out
 
@@ -162,7 +164,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     config = numbers(steps=11, checkpoint_every=4, ema_decay=ema)
     whole = everything(run(tmp_path / "whole", images, config))
     shutil.rmtree(".scratch")
-    for count in (2, 6):  # the first kill is before any checkpoint, the second after one
+    for count in (2, 6):  # the first end is before any checkpoint, the second after one
         steps = fitting.train
 
         def killed(*arguments: Any, count: int = count, steps: Any = steps) -> Iterator[Any]:
@@ -178,6 +180,25 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
         monkeypatch.chdir(tmp_path / "work")
     assert [path.name for path in Path(".scratch").rglob("step-*")] == ["step-000000004"]
     assert everything(run(tmp_path / "resumed", images, config)) == whole
+
+
+def test_a_signal_leaves_a_checkpoint_of_the_step_that_it_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = write_images(tmp_path / "images", train=12, heldout=3)
+    steps = fitting.train
+
+    def signalled(*arguments: Any) -> Iterator[Any]:
+        for losses in steps(*arguments):
+            if arguments[0].step == 5:
+                signal.raise_signal(signal.SIGTERM)
+            yield losses
+
+    monkeypatch.setattr(fitting, "train", signalled)
+    with pytest.raises(command.Interrupted, match=r"^autoencoder: interrupted after 5 of 12 steps"):
+        run(tmp_path / "a", images, numbers())
+    assert [path.name for path in Path(".scratch").rglob("step-*")] == ["step-000000005"]
+    assert not any(path.is_file() for path in (tmp_path / "a").rglob("*"))
 
 
 def test_a_checkpoint_of_other_numbers_or_images_is_not_used(
