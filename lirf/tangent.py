@@ -27,6 +27,9 @@ which those of float32 latents are rounding."""
 
 GRAM_FLAT = 1e-7
 
+GRAM_BYTES = 2**21
+"""Float64 neighbours held at a time then: what a core's cache holds."""
+
 
 def correct(
     z_MD: Tensor, bank_ND: Tensor, indices_MK: Tensor, dimensions: int, lambda_: float
@@ -43,7 +46,8 @@ def correct(
         lambda_: share of the residual that is taken away: 0 keeps z, 1 projects it.
     """
     assert 0 <= lambda_ <= 1, "lambda is a fraction"
-    size = max(1, BLOCK_BYTES // (8 * indices_MK.shape[1] * z_MD.shape[1]))
+    held = BLOCK_BYTES if z_MD.shape[1] < GRAM_FROM else GRAM_BYTES
+    size = max(1, held // (8 * indices_MK.shape[1] * z_MD.shape[1]))
     latents, displacements, weights = [], [], []
     for z_BD, indices_BK in zip(z_MD.split(size), indices_MK.split(size), strict=True):
         residual_BD, weights_BK = _residual(z_BD.double(), bank_ND[indices_BK].double(), dimensions)
