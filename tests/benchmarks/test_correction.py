@@ -37,9 +37,9 @@ def test_search(paired, machine, full, say):
     say(f"search {m} x {n} x {D}: {took:.2f} s, {2 * m * n * D / product:.2f} of the ceiling")
 
 
-def dense(z_MD: np.ndarray, bank_ND: np.ndarray) -> np.ndarray:
+def dense(z_MD: np.ndarray, bank_ND: np.ndarray, precision=torch.float32) -> np.ndarray:
     """Correct as one writes it down: all distances, all neighbours, one reduction."""
-    z, bank = torch.from_numpy(z_MD), torch.from_numpy(bank_ND)
+    z, bank = (torch.from_numpy(x).to(precision) for x in (z_MD, bank_ND))
     squared_MN = z.square().sum(1)[:, None] + bank.square().sum(1) - 2 * z @ bank.T
     beside_MKD = bank[squared_MN.topk(CONFIG.neighbours, largest=False).indices]
     mean_MD = beside_MKD.mean(dim=1)
@@ -67,8 +67,9 @@ def test_correction(paired, machine, full, say):
         f"correction {m} x {n} x {D}: {took:.1f} s, {operations / product:.2f} of the ceiling,"
         f" peak {machine.peak_gib():.2f} GiB (inputs made: {before:.2f})"
     )
-    few = m // 5
-    expected = dense(z[:few].reshape(-1, D), bank.reshape(n, D))
+    # In float32 the dense formulation takes another neighbour where two are all but equally near.
+    few = m // 20
+    expected = dense(z[:few].reshape(-1, D), bank.reshape(n, D), torch.float64)
     np.testing.assert_allclose(done[0].latents[:few].reshape(few, D), expected, atol=2e-4)
 
 
@@ -84,7 +85,7 @@ def test_correction_beside_the_dense_formulation(paired, machine, full, say):
 
     product, took = paired(streamed, lambda: 1 / machine.seconds(lambda: dense(z, bank)), rounds=3)
     say(f"correction {m} x {n}: {took:.2f} s, {1 / product:.2f} times as fast as the dense one")
-    np.testing.assert_allclose(into, dense(z, bank), atol=2e-4)
+    np.testing.assert_allclose(into, dense(z, bank, torch.float64), atol=2e-4)
 
 
 @clock
