@@ -33,6 +33,7 @@ REMEDIES = {
 
 BATCHES = {
     "autoencoder": "autoencoder.batch",
+    "spaces": "autoencoder.batch",
     "encode": "encode.batch",
     "train": "train.batch",
     "sample": "sample.batch",

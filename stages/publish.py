@@ -104,6 +104,8 @@ def _params(params: Params) -> dict[str, Any]:
     )
     document["prepare"]["images"] = Path(params.prepare.images).name
     document["autoencoder"]["pretrained"] = _pretrained(params)
+    vision = document["autoencoder"]["vision"]
+    vision["weights"] = vision["weights"] and Path(vision["weights"]).name
     return document
 
 

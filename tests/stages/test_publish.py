@@ -98,11 +98,15 @@ def test_a_missing_result_is_named(trained, tmp_path: Path):
 
 
 def test_a_pretrained_autoencoder_is_named_but_not_where_it_lay(trained, tmp_path: Path):
-    section = trained.params.autoencoder.model_copy(update={"pretrained": str(tmp_path / "theirs")})
+    before = trained.params.autoencoder
+    vision = before.vision.model_copy(update={"weights": str(tmp_path / "vit.safetensors")})
+    changes = {"pretrained": str(tmp_path / "theirs"), "vision": vision}
+    section = before.model_copy(update=changes)
     params = trained.params.model_copy(update={"autoencoder": section})
     model = run(trained, tmp_path / "model", params)
     found = json.loads((model / "provenance.json").read_text())
     assert found["params"]["autoencoder"]["pretrained"] == "theirs"
+    assert found["params"]["autoencoder"]["vision"]["weights"] == "vit.safetensors"
     assert "`theirs`, which others made" in (model / "README.md").read_text()
     for path in ("provenance.json", "README.md"):
         assert str(tmp_path) not in (model / path).read_text()
