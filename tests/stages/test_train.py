@@ -1,6 +1,7 @@
 """Interrupted, repeated or split, training ends with the same bytes."""
 
 import fcntl
+import itertools
 import json
 import re
 import resource
@@ -136,12 +137,19 @@ def test_a_signal_leaves_a_checkpoint_of_the_step_that_it_finds(
     tmp_path: Path, bank: Path, start: Path, number: signal.Signals
 ):
     config, scratch = numbers(steps=2000, checkpoint_every=2000), tmp_path / "work" / ".scratch"
-    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(number))
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    unguarded, ticks = signal.getsignal(number), itertools.count()
+
+    def look(_number: int, _frame: object) -> None:
+        if signal.getsignal(number) is not unguarded and next(ticks) == 50:
+            signal.raise_signal(number)
+
+    before = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
     try:
         with pytest.raises(command.Interrupted, match=r"after \d+ of 2000 steps") as stopped:
             run(config, "r01", bank, start, tmp_path / "stopped")
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert stopped.value.number == number
     assert not any((tmp_path / "stopped").iterdir())
