@@ -108,7 +108,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
 ):
     tally, draw = kill.Tally(), random.Random(0)
     copy = forgetful(project, tmp_path / "killed")
-    kill.campaign(copy, ("merge@r01",), hashes(project), 4, draw, 8, tally)
+    kill.campaign(copy, ("report",), hashes(project), 4, draw, 8, tally)
     assert tally.wrong == []
     assert tally.passes == 1
     assert tally.kills.total() > 0

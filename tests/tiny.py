@@ -77,6 +77,9 @@ def environment(own: Path) -> dict[str, str]:
 
 
 def hashes(project: Path) -> dict[str, str]:
-    """Return the hash of every output in dvc.lock by its path."""
+    """Return the hash of every output in dvc.lock by its path.
+
+    DVC does not write that file at one stroke: a kill can leave a stage there without its outputs.
+    """
     stages = YAML(typ="safe").load(project / "dvc.lock")["stages"]
-    return {out["path"]: out["md5"] for one in stages.values() for out in one["outs"]}
+    return {out["path"]: out["md5"] for one in stages.values() for out in one.get("outs", ())}
