@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from lirf import autoencoder as autoencoding
-from lirf import checkpoint, features, metrics, nearest, params, sampler, store
+from lirf import checkpoint, features, metrics, nearest, params, report, sampler, store
 
 ROOT = Path(__file__).parents[2]
 STEPS = {
@@ -119,24 +119,19 @@ def write(rows: list[Row], out: Path) -> None:
 
 def draw(rows: list[Row], path: Path) -> None:
     """Draw both measures over evaluations."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    for axis, name in zip(axes, ("frechet", "copies"), strict=True):
-        for solver in dict.fromkeys(row.solver for row in rows):
-            some = [row for row in rows if row.solver == solver]
-            axis.plot(
-                [row.evaluations for row in some],
-                [getattr(row, name) for row in some],
-                marker="o",
-                label=solver,
-            )
-        axis.set(xscale="log", xlabel="evaluations of the network a sample", title=name)
-    axes[0].legend()
-    figure.savefig(path, dpi=110)
+    titles = {"frechet": "Frechet distance", "copies": "share of copies"}
+    ticks = (5, 10, 20, 40, 80)
+    with report.drawing(path, 9, 3.6) as figure:
+        for axis, (name, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+            for solver in dict.fromkeys(row.solver for row in rows):
+                some = [row for row in rows if row.solver == solver]
+                places = [row.evaluations for row in some]
+                axis.plot(places, [getattr(row, name) for row in some], marker="o", label=solver)
+            axis.set(xscale="log", xlabel="evaluations of the network a sample", title=title)
+            axis.set_ylim(bottom=0)
+            axis.set_xticks(ticks, [str(tick) for tick in ticks])
+            axis.minorticks_off()
+        figure.axes[0].legend()
 
 
 def main() -> None:
