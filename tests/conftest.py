@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,33 @@ if TYPE_CHECKING:
 # The first call into torch or FAISS takes longer than Hypothesis's deadline.
 settings.register_profile("lirf", deadline=None)
 settings.load_profile("lirf")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: tiny tensors gain nothing from more, and lose much on busy cores."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def one_by_one() -> Callable[[np.ndarray, np.ndarray, int], list[int]]:
+    """Return what `farthest.first` is held against: the greedy order by its definition."""
+
+    def first(rows_PD: np.ndarray, gap_P: np.ndarray, count: int) -> list[int]:
+        gap_P, taken = gap_P.copy(), []
+        for _ in range(count):
+            taken.append(int(np.argmax(gap_P)))
+            offset_PD = rows_PD - rows_PD[taken[-1]]
+            gap_P = np.minimum(gap_P, np.sqrt(np.einsum("pd,pd->p", offset_PD, offset_PD)))
+            gap_P[taken] = -np.inf
+        return taken
+
+    return first
 
 
 @pytest.fixture(scope="module")

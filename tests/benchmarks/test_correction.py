@@ -111,20 +111,9 @@ def test_a_slice_of_many(paired, machine, full, say):
     )
 
 
-def one_by_one(rows_PD: np.ndarray, gap_P: np.ndarray, count: int) -> list[int]:
-    """Return the farthest-point order by its definition."""
-    gap_P, taken = gap_P.copy(), []
-    for _ in range(count):
-        taken.append(int(np.argmax(gap_P)))
-        offset_PD = rows_PD - rows_PD[taken[-1]]
-        gap_P = np.minimum(gap_P, np.sqrt(np.einsum("pd,pd->p", offset_PD, offset_PD)))
-        gap_P[taken] = -np.inf
-    return taken
-
-
 @clock
 @pytest.mark.parametrize(("count", "dimension"), [(2000, 4096), (10_000, 64), (20_000, 8)])
-def test_the_thinnest_share(paired, machine, full, say, count: int, dimension: int):
+def test_the_thinnest_share(paired, machine, full, say, one_by_one, count: int, dimension: int):
     count = count if full else 200
     rows = np.random.default_rng(0).standard_normal((count, dimension), np.float32)
     gap = np.full(count, 4.0 * dimension**0.5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from lirf import autoencoder as ae
 from lirf import params
 from lirf.space import Space
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
 
@@ -32,15 +33,6 @@ def pictures(count: int = 12, channels: int = 1, side: int = 8, seed: int = 0) -
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (count, channels, side // 4, side // 4), dtype=np.uint8)
     return coarse.repeat(4, axis=2).repeat(4, axis=3)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny tensors gain nothing from threads, and lose much where cores are busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """In blocks and by fronts, the same rows in the same order as one at a time."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,16 +9,7 @@ from hypothesis import strategies as st
 
 from lirf import farthest
 
-
-def one_by_one(rows_PD: np.ndarray, gap_P: np.ndarray, count: int) -> list[int]:
-    """Return the greedy order by its definition."""
-    gap_P, taken = gap_P.copy(), []
-    for _ in range(count):
-        taken.append(int(np.argmax(gap_P)))
-        offset_PD = rows_PD - rows_PD[taken[-1]]
-        gap_P = np.minimum(gap_P, np.sqrt(np.einsum("pd,pd->p", offset_PD, offset_PD)))
-        gap_P[taken] = -np.inf
-    return taken
+Greedy = Callable[[np.ndarray, np.ndarray, int], list[int]]
 
 
 @given(
@@ -29,7 +22,14 @@ def one_by_one(rows_PD: np.ndarray, gap_P: np.ndarray, count: int) -> list[int]:
     rounded=st.booleans(),
 )
 def test_the_order_is_the_greedy_one(
-    seed: int, count: int, dimension: int, offset: float, front: int, block: int, rounded: bool
+    one_by_one: Greedy,
+    seed: int,
+    count: int,
+    dimension: int,
+    offset: float,
+    front: int,
+    block: int,
+    rounded: bool,
 ):
     """Rounded rows have many twins and ties, which go to the lowest index."""
     generator = np.random.default_rng(seed)
@@ -45,7 +45,7 @@ def test_the_order_is_the_greedy_one(
         assert farthest.first(rows, gap, wanted).tolist() == expected
 
 
-def test_with_fronts_of_their_own_size():
+def test_with_fronts_of_their_own_size(one_by_one: Greedy):
     generator = np.random.default_rng(0)
     rows = generator.standard_normal((1500, 16), np.float32)
     gap = 4 + generator.random(1500)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from torch import nn
 from lirf import autoencoder as ae
 from lirf import fitting, manifold, params
 from lirf.features import Vision
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
 DEFAULT = params.load(Path(__file__).parents[2] / "params.yaml").autoencoder
@@ -79,15 +80,6 @@ def same(one: fitting.State, other: fitting.State) -> bool:
         fitting.finished(one).parameters(), fitting.finished(other).parameters(), strict=True
     )
     return all(torch.equal(a, b) for a, b in pairs)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny tensors gain nothing from threads, and lose much where cores are busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def falls(curve: list[dict[str, float]], name: str, share: float) -> bool:

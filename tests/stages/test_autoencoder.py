@@ -23,6 +23,8 @@ from stages import command
 from stages.autoencoder import autoencoder
 from stages.command import Out
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 OUTPUTS = {
     "model": "autoencoder",
     "metrics": "autoencoder.json",
@@ -36,14 +38,6 @@ OUTPUTS = {
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def numbers(steps: int = 12, **changes: object) -> Params:
