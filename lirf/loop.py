@@ -131,8 +131,11 @@ def _train(
         (seed,) = seeds.seeds(numbers.initialize.seed, f"train {name}", 1)
         vars(state).update(vars(training.afresh(state, seed)))
     latents_NCHW, real_N = torch.from_numpy(bank.latents).to(device), torch.from_numpy(bank.real)
-    steps = numbers.models[name].steps
-    for _ in training.train(state, latents_NCHW, numbers.train, steps, augmented, real_N):
+    model = numbers.models[name]
+    rate = training.cooldown(state.step + model.steps, model.cooldown)
+    for _ in training.train(
+        state, latents_NCHW, numbers.train, model.steps, augmented, real_N, rate
+    ):
         pass
 
 

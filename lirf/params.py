@@ -336,10 +336,22 @@ class Round(Section):
 
 
 class Model(Section):
-    """One network to train: the round whose bank and weights it starts from, optimiser steps."""
+    """One network to train: the round whose bank and weights it starts from, optimiser steps.
+
+    Over the last `cooldown` of them the learning rate falls to zero.
+    """
 
     after: Name
     steps: Count
+    cooldown: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _cooldown_fits(self) -> Self:
+        if self.cooldown > self.steps:
+            raise ValueError(
+                f"models: cooldown = {self.cooldown}: must not exceed steps = {self.steps}"
+            )
+        return self
 
 
 class Params(Section):
@@ -414,6 +426,11 @@ class Params(Section):
             raise ValueError(
                 f"models.baseline.steps = {self.models['baseline'].steps}: must equal the loop's"
                 f" own total, {steps}, or the comparison is not at equal steps"
+            )
+        if self.models["baseline"].cooldown != self.models["final"].cooldown:
+            raise ValueError(
+                f"models.baseline.cooldown = {self.models['baseline'].cooldown}: must equal that of"
+                f" models.final, {self.models['final'].cooldown}, or the comparison is not fair"
             )
         return self
 

@@ -275,8 +275,10 @@ def _shape(document: dict[str, Any], loop: Loop, where: str) -> None:
         name: {"after": after[name], "steps": own}
         for name, own in zip(names[1:], steps, strict=True)
     }
-    models["final"] = {"after": names[-1], "steps": total - sum(steps)}
-    models["baseline"] = {"after": params.BANK_ZERO, "steps": total}
+    rest = total - sum(steps)
+    cooldown = min(rest, document["models"]["baseline"].get("cooldown", 0) * total // whole)
+    models["final"] = {"after": names[-1], "steps": rest, "cooldown": cooldown}
+    models["baseline"] = {"after": params.BANK_ZERO, "steps": total, "cooldown": cooldown}
     document["models"] = models
 
 

@@ -50,6 +50,9 @@ class State:
     prediction: flow.Prediction
 
 
+Rate = Callable[[int], float]
+"""By step, counted like `State.step` from 1: what the learning rate is multiplied with."""
+
 Batch = tuple[Tensor, Tensor, Tensor, Tensor | None]
 """Noise x_0, latents x_1, times and augmentation labels of one step, on the device."""
 
@@ -113,6 +116,21 @@ def assemble(
     return State(network, ema, moments, torch.Generator(), 0, space, config, prediction)
 
 
+def constant(step: int) -> float:  # noqa: ARG001 - a rate is a function of the step
+    """Return the rate of a training without an end in sight: 1 at every step."""
+    return 1.0
+
+
+def cooldown(last: int, steps: int) -> Rate:
+    """Return the rate that falls in a line over the `steps` up to step `last`, and is 1 before.
+
+    The first of them has steps / (steps + 1), the last one 1 / (steps + 1): no step is without
+    effect. A constant rate with such an end does as well as a schedule over the whole training, and
+    the part before it is that of a longer one (arXiv 2405.18392), as a warm-started loop needs it.
+    """
+    return lambda step: min(1.0, (last - step + 1) / (steps + 1))
+
+
 def train(
     state: State,
     latents_NCHW: Tensor,
@@ -120,6 +138,7 @@ def train(
     steps: int,
     augmented: Augmented | None = None,
     real_N: Tensor | None = None,
+    rate: Rate = constant,
     interrupted: Callable[[], object] = lambda: False,
 ) -> Iterator[tuple[int, float]]:
     """Take `steps` steps on the rows of `latents_NCHW`, and yield (step, loss) of each in turn.
@@ -140,7 +159,8 @@ def train(
     since it too is carried over from round to round.
 
     With `config.accumulate` a batch goes through the network in so many parts, and with
-    `config.precision` "bfloat16" its products are taken in it.
+    `config.precision` "bfloat16" its products are taken in it. `rate` says what the learning rate
+    is multiplied with at each step.
 
     Raises:
         ValueError: a loss is not finite; names the step. `state` is of no use then. Or the network
@@ -149,7 +169,7 @@ def train(
     assert tuple(latents_NCHW.shape[1:]) == state.space.shape, "latents have the space's shape"
     assert augmented is not None or not config.augment_share, "there are augmented rows to share"
     draw = _drawer(state, latents_NCHW, config, augmented, real_N)
-    update = _updater(state, config)
+    update = _updater(state, config, rate)
     network = _under(state.network, config.precision)
     end = state.step + steps
     while state.step < end:
@@ -293,7 +313,7 @@ def _replace(
     )
 
 
-def _updater(state: State, config: params.Train) -> Callable[[], None]:
+def _updater(state: State, config: params.Train, rate: Rate) -> Callable[[], None]:
     """Return what turns the gradients into new weights, moments and averages, and drops them.
 
     AdamW is called as a function: to construct a `torch.optim.Optimizer` imports torch's compiler,
@@ -323,7 +343,7 @@ def _updater(state: State, config: params.Train) -> Callable[[], None]:
             amsgrad=False,
             beta1=config.betas[0],
             beta2=config.betas[1],
-            lr=config.learning_rate,
+            lr=config.learning_rate * rate(state.step + 1),
             weight_decay=config.weight_decay,
             eps=1e-8,
             maximize=False,
