@@ -7,18 +7,19 @@ differences in float64, and a row whose proposals are too close to call is searc
 more of them, in the end with all anchors.
 
 Queries and anchors come in blocks, so that memory is bounded whatever their number; the size of
-the blocks changes no result.
+the blocks changes no result. What is in memory is searched where it lies wherever float32 has the
+digits for it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import faiss
 import numpy as np
 
-from lirf.rows import ITEM, MEMORY, Rows, blocks
+from lirf.rows import ITEM, MEMORY, Rows, Spare, blocks
 
 Metric = Literal["cosine", "euclidean"]
 
@@ -28,8 +29,11 @@ SPARES = 8
 WIDEST = 2048
 """Most proposals that FAISS gives on a GPU; a row that needs more is compared with all anchors."""
 
-CACHE_BYTES = 2**21
-"""Float64 differences measured at a time: what a core's cache holds."""
+CACHE_BYTES = 2**20
+"""Of rows that are worked on at a time: what a core's cache holds."""
+
+ROOMY = 2.0**40
+"""Between this and its inverse float32 squares neither overflow nor lose small ones."""
 
 SEARCHED = 2**22
 """Proposals asked of FAISS at a time."""
@@ -93,9 +97,10 @@ def nearest_of_others(
     anchors = _Anchors(anchors_ND, scale, list(blocks(len(anchors_ND), **cut)))
     indices_MK = np.full((len(query_MD), k), len(anchors_ND), np.int64)
     values_MK = np.full((len(query_MD), k), np.inf, np.float32)
+    queries = _Queries(scale)
     for rows in blocks(len(query_MD), **cut):
-        queries = _Queries(_float32(query_MD[rows]), group_M[rows], scale)
-        for part in anchors.parts:
+        queries.load(query_MD, rows, group_M)
+        for part in anchors.there_and_back():
             block = anchors.load(part)
             found_BK, cost_BK = indices_MK[rows], values_MK[rows]
             _improve(found_BK, cost_BK, queries, block, group_N[part], k + excluded + SPARES)
@@ -117,23 +122,26 @@ class _Scale:
     """How rows are prepared for float32, and how far its arithmetic can be trusted with them.
 
     For distances they are centred, because cancellation grows with the distance from the origin,
-    and scaled by a power of two, which rounds nothing; for cosines they get length 1.
+    and scaled by a power of two, which rounds nothing, or neither where they lie about the origin
+    at a size that float32 has room for; for cosines they get length 1.
     """
 
     metric: Metric
     factor: np.float32
-    centre: np.ndarray  # [D] float32, times `factor`
+    centre: np.ndarray | None  # [D] float32, times `factor`; None: as they are
     rounding: float  # of a float32 dot product, relative to |x| |y|
 
-    def prepare(self, x_BD: np.ndarray) -> np.ndarray:
+    def prepare(self, x_BD: np.ndarray, spare: Spare) -> np.ndarray:
         """Bring rows to a scale at which float32 neither overflows nor cancels needlessly."""
-        if self.metric == "cosine":
-            prepared_BD = np.empty_like(x_BD)
-            for rows in blocks(len(x_BD), 8 * x_BD.shape[1], CACHE_BYTES):
+        if self.metric == "euclidean" and self.centre is None:
+            return x_BD
+        prepared_BD = spare.empty(*x_BD.shape)
+        for rows in blocks(len(x_BD), 8 * x_BD.shape[1], CACHE_BYTES):
+            if self.centre is None:
                 prepared_BD[rows] = _unit(x_BD[rows])
-            return prepared_BD
-        prepared_BD = x_BD * self.factor
-        prepared_BD -= self.centre
+            else:
+                np.multiply(x_BD[rows], self.factor, out=prepared_BD[rows])
+                prepared_BD[rows] -= self.centre
         return prepared_BD
 
     def squared(self, cost: np.ndarray) -> np.ndarray:
@@ -153,68 +161,94 @@ def _scale(
     query_MD: Rows, anchors_ND: Rows, metric: Metric, bytes_each: int, most_bytes: int
 ) -> _Scale:
     """Look at all rows once: are they finite, how large are they, where is their middle?"""
-    dimension, largest = anchors_ND.shape[1], 0.0
-    total_D = np.zeros(dimension)
-    for x_ND, what in ((query_MD, "query"), (anchors_ND, "anchor")):
-        for rows in blocks(len(x_ND), bytes_each, most_bytes):
-            x_BD = _float32(x_ND[rows])
-            low, high = float(x_BD.min(initial=0)), float(x_BD.max(initial=0))
-            if not np.isfinite(high - low):
-                finite_B = np.isfinite(x_BD).all(axis=1)
-                if not finite_B.all():
-                    row = rows.start + int(np.argmin(finite_B))
-                    raise ValueError(f"{what} row {row} is not finite")
-            largest = max(largest, high, -low)
-            if x_ND is anchors_ND and metric == "euclidean":
-                total_D += x_BD.sum(axis=0, dtype=np.float64)
-    exponent = int(np.frexp(largest)[1]) + 1 if largest else 0
-    factor = np.float32(2.0 ** -min(max(exponent, -120), 120))
-    centre_D = (total_D / max(len(anchors_ND), 1) * float(factor)).astype(np.float32)
+    dimension, largest, square = anchors_ND.shape[1], 0.0, 0.0
+    total_D, spare = np.zeros(dimension), Spare()
+    sides = {"query": query_MD, "anchor": anchors_ND}
+    if query_MD is anchors_ND:
+        del sides["anchor"]
+    for what, x_ND in sides.items():
+        for part in blocks(len(x_ND), bytes_each, most_bytes):
+            x_AD = spare.load(x_ND, part)
+            for rows in blocks(len(x_AD), bytes_each, CACHE_BYTES):
+                x_BD = x_AD[rows]
+                low, high = float(x_BD.min(initial=0)), float(x_BD.max(initial=0))
+                _require_finite(x_BD, high - low, what, part.start + rows.start)
+                largest = max(largest, high, -low)
+                if x_ND is anchors_ND and metric == "euclidean":
+                    total_D += x_BD.sum(axis=0, dtype=np.float64)
+                    square += float(np.vdot(x_BD, x_BD)) if largest < ROOMY else 0
     # Rounding of a float32 dot product is about sqrt(D) eps |x| |y|; 8 is for safety.
     rounding = 8 * dimension**0.5 * float(np.finfo(np.float32).eps)
-    return _Scale(metric, factor, centre_D, rounding)
+    centre_D = total_D / max(len(anchors_ND), 1)
+    about_origin = 4 * len(anchors_ND) * float(centre_D @ centre_D) <= square
+    if metric == "cosine" or (about_origin and 1 / ROOMY < largest < ROOMY):
+        return _Scale(metric, np.float32(1), None, rounding)
+    exponent = int(np.frexp(largest)[1]) + 1 if largest else 0
+    factor = np.float32(2.0 ** -min(max(exponent, -120), 120))
+    return _Scale(metric, factor, (centre_D * float(factor)).astype(np.float32), rounding)
+
+
+def _require_finite(x_BD: np.ndarray, extent: float, what: str, first: int) -> None:
+    """Raise ValueError, naming the first row that is not finite; of all, these span `extent`."""
+    if not np.isfinite(extent):  # or the difference of two large numbers
+        finite_B = np.isfinite(x_BD).all(axis=1)
+        if not finite_B.all():
+            raise ValueError(f"{what} row {first + int(np.argmin(finite_B))} is not finite")
 
 
 class _Queries:
-    """A block of queries, as they are and prepared."""
+    """A block of queries at a time, as they are and prepared."""
 
-    def __init__(self, rows_BD: np.ndarray, group_B: np.ndarray, scale: _Scale) -> None:
-        self.rows, self.groups, self.scale = rows_BD, group_B, scale
-        self.prepared = scale.prepare(rows_BD)
+    def __init__(self, scale: _Scale) -> None:
+        self.scale, self.spares = scale, (Spare(), Spare())
+
+    def load(self, rows_MD: Rows, block: slice, group_M: np.ndarray) -> None:
+        """Take the rows of `block`, in the place of those before."""
+        self.rows, self.groups = self.spares[0].load(rows_MD, block), group_M[block]
+        self.prepared = self.scale.prepare(self.rows, self.spares[1])
         self.norms = _norms(self.prepared)
 
 
 @dataclass(frozen=True)
 class _Block:
-    """A block of anchors, and the flat FAISS index that holds them prepared."""
+    """A block of anchors, as they are and prepared; on a GPU the latter are in an index."""
 
     first: int
     rows: np.ndarray  # [A, D] float32
-    index: faiss.Index
+    prepared: np.ndarray
+    index: faiss.Index | None
     farthest: float
 
+    def search(self, prepared_BD: np.ndarray, width: int, metric: Metric) -> tuple[np.ndarray, ...]:
+        """Return scores, squared distances or cosines, and places of the `width` best, by FAISS."""
+        if self.index is not None:
+            return self.index.search(prepared_BD, width)
+        kind = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
+        return faiss.knn(prepared_BD, self.prepared, width, kind)
 
-@dataclass
+
 class _Anchors:
     """All anchors, of which a block at a time is in memory."""
 
-    rows: Rows  # [N, D]
-    scale: _Scale
-    parts: list[slice]
-    loaded: dict[int, _Block] = field(default_factory=dict)
+    def __init__(self, rows_ND: Rows, scale: _Scale, parts: list[slice]) -> None:
+        self.rows, self.scale, self.parts = rows_ND, scale, parts
+        self.spares = Spare(), Spare()
+        self.block: _Block | None = None
+
+    def there_and_back(self) -> list[slice]:
+        """Return the parts, from the other end every time: the last block is there already."""
+        self.parts.reverse()
+        return self.parts
 
     def load(self, part: slice) -> _Block:
         """Return the block of `part`, which takes the place of the one before."""
-        if part.start not in self.loaded:
-            self.loaded.clear()
-            rows_AD = _float32(self.rows[part])
-            index, farthest = _index(rows_AD.shape[1], self.scale.metric), 0.0
-            for rows in blocks(len(rows_AD), ITEM * rows_AD.shape[1], 16 * CACHE_BYTES):
-                prepared_BD = self.scale.prepare(rows_AD[rows])
-                farthest = max(farthest, float(_norms(prepared_BD).max()))
-                index.add(prepared_BD)
-            self.loaded[part.start] = _Block(part.start, rows_AD, index, farthest)
-        return self.loaded[part.start]
+        if self.block is None or self.block.first != part.start:
+            self.block = None
+            rows_AD = self.spares[0].load(self.rows, part)
+            prepared_AD = self.scale.prepare(rows_AD, self.spares[1])
+            index, farthest = _index(prepared_AD, self.scale.metric), _norms(prepared_AD).max()
+            self.block = _Block(part.start, rows_AD, prepared_AD, index, float(farthest))
+        return self.block
 
 
 def _improve(
@@ -271,7 +305,7 @@ def _propose(
             _measure(queries, rows, block, place_BW, asked_BW),
             np.full(len(rows), np.inf),
         )
-    score_BW, place_BW = block.index.search(queries.prepared[rows], width)
+    score_BW, place_BW = block.search(_rows(queries.prepared, rows), width, scale.metric)
     score_BW = -score_BW if scale.metric == "cosine" else score_BW
     margin_B = scale.rounding * (queries.norms[rows] + block.farthest) ** 2
     allowed_BW = group_A[place_BW] != queries.groups[rows, None]
@@ -287,39 +321,41 @@ def _measure(
 ) -> np.ndarray:
     """Return the exact costs of the pairs asked for, [B, W] float32, and infinity for the rest."""
     cost_BW = np.full(place_BW.shape, np.inf, np.float32)
-    bytes_each = 8 * block.rows.shape[1]
-    last_B = (asked_BW * np.arange(1, place_BW.shape[1] + 1)).max(axis=1)
-    for width in np.unique(last_B[last_B > 0]).tolist():
-        same = np.flatnonzero(last_B == width)
-        for some in blocks(len(same), width * bytes_each, CACHE_BYTES):
-            for columns in blocks(width, bytes_each, CACHE_BYTES):
-                pairs = np.ix_(same[some], np.arange(columns.start, columns.stop))
-                anchors_BWD = block.rows[place_BW[pairs]]
-                query_BD = queries.rows[rows[same[some]]]
-                cost_BW[pairs] = _cost(query_BD, anchors_BWD, queries.scale.metric)
-    cost_BW[~asked_BW] = np.inf
+    row_P, column_P = np.nonzero(asked_BW)
+    for some in blocks(len(row_P), 8 * block.rows.shape[1], CACHE_BYTES):
+        pairs = row_P[some], column_P[some]
+        query_PD, anchor_PD = queries.rows[rows[pairs[0]]], block.rows[place_BW[pairs]]
+        cost_BW[pairs] = _cost(query_PD, anchor_PD, queries.scale.metric)
     return cost_BW
 
 
-def _index(dimension: int, metric: Metric) -> faiss.Index:
-    """Return an empty flat index, on the GPU where there is one and FAISS was built for it."""
-    flat = "IndexFlatIP" if metric == "cosine" else "IndexFlatL2"
-    if hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0:
-        return getattr(faiss, f"Gpu{flat}")(faiss.StandardGpuResources(), dimension)
-    return getattr(faiss, flat)(dimension)
+def _rows(x_BD: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return rows, without a copy where they follow one another."""
+    if rows[-1] - rows[0] == len(rows) - 1:
+        return x_BD[rows[0] : rows[-1] + 1]
+    return x_BD[rows]
 
 
-def _cost(query_BD: np.ndarray, anchors_BWD: np.ndarray, metric: Metric) -> np.ndarray:
-    """Measure pairs: Euclidean distance, or minus the cosine, [B, W]. Computed in float64.
+def _index(prepared_AD: np.ndarray, metric: Metric) -> faiss.Index | None:
+    """Return a flat index on the GPU, where there is one and FAISS was built for it."""
+    if not hasattr(faiss, "StandardGpuResources") or faiss.get_num_gpus() == 0:
+        return None
+    flat = faiss.GpuIndexFlatIP if metric == "cosine" else faiss.GpuIndexFlatL2
+    index = flat(faiss.StandardGpuResources(), prepared_AD.shape[1])
+    index.add(prepared_AD)
+    return index
+
+
+def _cost(query_PD: np.ndarray, anchor_PD: np.ndarray, metric: Metric) -> np.ndarray:
+    """Measure pairs: Euclidean distance, or minus the cosine, [P]. Computed in float64.
 
     Rounded to float32, so that rows at the same distance tie on every machine.
     """
-    anchors_BWD = anchors_BWD.astype(np.float64)
     if metric == "cosine":
-        cosine_BW = np.einsum("bwd,bd->bw", _unit(anchors_BWD), _unit(query_BD))
-        return -np.clip(cosine_BW, -1, 1).astype(np.float32)
-    anchors_BWD -= query_BD[:, None]
-    return np.linalg.norm(anchors_BWD, axis=-1).astype(np.float32)
+        cosine_P = np.einsum("pd,pd->p", _unit(anchor_PD), _unit(query_PD))
+        return -np.clip(cosine_P, -1, 1).astype(np.float32)
+    offset_PD = np.subtract(anchor_PD, query_PD, dtype=np.float64)
+    return np.sqrt(np.einsum("pd,pd->p", offset_PD, offset_PD)).astype(np.float32)
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
@@ -332,7 +368,3 @@ def _unit(x: np.ndarray) -> np.ndarray:
 def _norms(x_BD: np.ndarray) -> np.ndarray:
     """Return the lengths of rows, float64 [B]."""
     return np.sqrt(np.einsum("bd,bd->b", x_BD, x_BD).astype(np.float64))
-
-
-def _float32(x_BD: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(x_BD, dtype=np.float32)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from lirf import correction, neighbours, tangent
+from lirf import neighbours, tangent
 from lirf.neighbours import Metric
 from lirf.params import Correct
 from lirf.rows import MEMORY, FileRows, Room, Rows, blocks, choose
@@ -103,17 +102,33 @@ def apply(
     A pass over K rows a candidate, less than its transfer would cost. C(z) goes to `latents_MD`,
     where it is asked for.
     """
+    operator = _tangent if config.operator == "tangent" else _slerp
     count, k = indices_MK.shape
     displacement_M, weights_MK = np.empty(count), np.empty((count, k))
-    for rows in blocks(count, 8 * k * z_MD.shape[1], correction.BLOCK_BYTES):
-        z_BD = torch.from_numpy(z_MD[rows])
-        beside_PD = torch.from_numpy(pool_PD[indices_MK[rows].reshape(-1)])
-        own_BK = torch.arange(len(beside_PD)).view(-1, k)
-        if config.operator == "tangent":
-            done = tangent.correct(z_BD, beside_PD, own_BK, config.dimensions, lambda_)
-        else:
-            done = correction.correct(z_BD, beside_PD, own_BK, config.temperature, lambda_)
-        displacement_M[rows], weights_MK[rows] = done.displacement.numpy(), done.weights.numpy()
+    own_MK = np.arange(indices_MK.size).reshape(-1, k)
+    for rows in blocks(count, 8 * k * z_MD.shape[1], tangent.BLOCK_BYTES):
+        beside_PD = pool_PD[indices_MK[rows].reshape(-1)]
+        done = operator(z_MD[rows], beside_PD, own_MK[: rows.stop - rows.start], config, lambda_)
+        latents_BD, displacement_M[rows], weights_MK[rows] = done
         if latents_MD is not None:
-            latents_MD[rows] = done.latents.numpy()
+            latents_MD[rows] = latents_BD
     return displacement_M, weights_MK
+
+
+def _tangent(
+    z_BD: np.ndarray, beside_PD: np.ndarray, own_BK: np.ndarray, config: Correct, lambda_: float
+) -> tuple[np.ndarray, ...]:
+    done = tangent.correct(z_BD, beside_PD, own_BK, config.dimensions, lambda_)
+    return done.latents, done.displacement, done.weights
+
+
+def _slerp(
+    z_BD: np.ndarray, beside_PD: np.ndarray, own_BK: np.ndarray, config: Correct, lambda_: float
+) -> tuple[np.ndarray, ...]:
+    import torch  # noqa: PLC0415 - half a GiB and three seconds, which the other does without
+
+    from lirf import correction  # noqa: PLC0415 - as torch
+
+    z, beside, own = (torch.from_numpy(x) for x in (z_BD, beside_PD, own_BK))
+    done = correction.correct(z, beside, own, config.temperature, lambda_)
+    return done.latents.numpy(), done.displacement.numpy(), done.weights.numpy()

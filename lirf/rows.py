@@ -22,7 +22,10 @@ ITEM = np.dtype(np.float32).itemsize
 
 
 class Rows(Protocol):
-    """What arrays, rows in a file, and a choice among either have in common."""
+    """What arrays, rows in a file, and a choice among either have in common.
+
+    The latter two also `fill` an array that is there.
+    """
 
     @property
     def shape(self) -> tuple[int, ...]: ...  # noqa: D102
@@ -59,19 +62,23 @@ class FileRows:
 
     def __getitem__(self, key: slice | np.ndarray, /) -> np.ndarray:
         """Return the rows of a slice (of step 1), or those of an array of indices, in its order."""
+        count = len(range(len(self))[key]) if isinstance(key, slice) else len(key)
+        found = np.empty((count, *self.shape[1:]), np.float32)
+        self.fill(found, key)
+        return found
+
+    def fill(self, into: np.ndarray, key: slice | np.ndarray) -> None:
+        """Put the rows of a slice (of step 1), or those of indices, into a contiguous array."""
         if isinstance(key, slice):
-            start, stop, step = key.indices(len(self))
+            start, _, step = key.indices(len(self))
             assert step == 1, "rows follow one another"
-            found = np.empty((max(stop - start, 0), *self.shape[1:]), np.float32)
-            self._read(found, start)
-            return found
-        found = np.empty((len(key), *self.shape[1:]), np.float32)
+            self._read(into, start)
+            return
         ends = np.flatnonzero(np.diff(key) != 1) + 1  # neighbouring rows are read at once
         bounds = [0, *ends.tolist(), len(key)]
         for first, last in pairwise(bounds):
             if last > first:
-                self._read(found[first:last], int(key[first]))
-        return found
+                self._read(into[first:last], int(key[first]))
 
     def __setitem__(self, key: slice, value: np.ndarray, /) -> None:
         start, stop, step = key.indices(len(self))
@@ -118,6 +125,16 @@ class Chosen:
         index = self.index[key]
         return self.rows[index].reshape(len(index), *self.shape[1:])
 
+    def fill(self, into: np.ndarray, key: slice | np.ndarray) -> None:
+        """Put rows into a contiguous array."""
+        index = self.index[key]
+        beneath = into.reshape(len(index), *self.rows.shape[1:])
+        if isinstance(self.rows, FileRows | Chosen):
+            self.rows.fill(beneath, index)
+        else:
+            assert isinstance(self.rows, np.ndarray), "there is no other kind"
+            np.take(self.rows, index, axis=0, out=beneath, mode="clip")  # "raise" copies
+
 
 def choose(rows: Rows, index: np.ndarray) -> Rows:
     """Return the rows at `index`, without a copy: of all rows, those themselves."""
@@ -149,6 +166,31 @@ class Room:
             self.left -= needed
             return np.empty(shape, np.float32)
         return FileRows(shape, self.folder)
+
+
+class Spare:
+    """Memory that blocks of rows are put into one after the other.
+
+    The system takes longer to give fresh pages than what is written to them takes.
+    """
+
+    def __init__(self) -> None:
+        self.numbers = np.empty(0, np.float32)
+
+    def empty(self, count: int, dimension: int) -> np.ndarray:
+        """Return room for [count, dimension]; it takes the place of what was returned before."""
+        if len(self.numbers) < count * dimension:
+            self.numbers = np.empty(0, np.float32)  # never both
+            self.numbers = np.empty(count * dimension, np.float32)
+        return self.numbers[: count * dimension].reshape(count, dimension)
+
+    def load(self, rows_ND: Rows, some: slice) -> np.ndarray:
+        """Return contiguous float32 rows: those of an array where they lie, others in here."""
+        if isinstance(rows_ND, FileRows | Chosen):
+            block_BD = self.empty(some.stop - some.start, rows_ND.shape[1])
+            rows_ND.fill(block_BD, some)
+            return block_BD
+        return np.ascontiguousarray(rows_ND[some], np.float32)
 
 
 def blocks(count: int, bytes_each: int, most_bytes: int) -> Iterator[slice]:

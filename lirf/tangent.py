@@ -12,10 +12,11 @@ the published operator (`lirf.correction`) would average it away.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
 
-from lirf.correction import BLOCK_BYTES, Corrected
+import numpy as np
+
+from lirf.rows import blocks
 
 FLAT = 1e-9
 """A direction in which the neighbours spread this little, relative to the first, is none."""
@@ -27,12 +28,21 @@ which those of float32 latents are rounding."""
 
 GRAM_FLAT = 1e-7
 
-GRAM_BYTES = 2**21
-"""Float64 neighbours held at a time then: what a core's cache holds."""
+BLOCK_BYTES = 2**21
+"""Float64 neighbours held at a time: what a core's cache holds."""
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What C made of M latents."""
+
+    latents: np.ndarray  # [M, D] float32, C(z)
+    displacement: np.ndarray  # [M] float64, |z - C(z)|
+    weights: np.ndarray  # [M, K] float64, of the K neighbours, summing to 1
 
 
 def correct(
-    z_MD: Tensor, bank_ND: Tensor, indices_MK: Tensor, dimensions: int, lambda_: float
+    z_MD: np.ndarray, bank_ND: np.ndarray, indices_MK: np.ndarray, dimensions: int, lambda_: float
 ) -> Corrected:
     """Apply C to every z, with the bank rows `indices_MK` as its neighbours, in float64.
 
@@ -46,40 +56,52 @@ def correct(
         lambda_: share of the residual that is taken away: 0 keeps z, 1 projects it.
     """
     assert 0 <= lambda_ <= 1, "lambda is a fraction"
-    held = BLOCK_BYTES if z_MD.shape[1] < GRAM_FROM else GRAM_BYTES
-    size = max(1, held // (8 * indices_MK.shape[1] * z_MD.shape[1]))
-    latents, displacements, weights = [], [], []
-    for z_BD, indices_BK in zip(z_MD.split(size), indices_MK.split(size), strict=True):
-        residual_BD, weights_BK = _residual(z_BD.double(), bank_ND[indices_BK].double(), dimensions)
-        latents.append((z_BD - lambda_ * residual_BD).float())
-        displacements.append(lambda_ * residual_BD.norm(dim=1))
-        weights.append(weights_BK)
-    return Corrected(torch.cat(latents), torch.cat(displacements), torch.cat(weights))
+    (count, dimension), k = z_MD.shape, indices_MK.shape[1]
+    latents_MD = np.empty((count, dimension), np.float32)
+    displacement_M, weights_MK = np.empty(count), np.empty((count, k))
+    for rows in blocks(count, 8 * k * dimension, BLOCK_BYTES):
+        z_BD, beside_BKD = z_MD[rows], bank_ND[indices_MK[rows]]
+        residual_BD, weights_MK[rows] = _residual(z_BD, beside_BKD, dimensions)
+        displacement_M[rows] = lambda_ * np.sqrt(np.vecdot(residual_BD, residual_BD))
+        residual_BD *= lambda_
+        latents_MD[rows] = np.subtract(z_BD, residual_BD, out=residual_BD)
+    return Corrected(latents_MD, displacement_M, weights_MK)
 
 
-def _residual(z_MD: Tensor, neighbours_MKD: Tensor, dimensions: int) -> tuple[Tensor, Tensor]:
+def _residual(
+    z_MD: np.ndarray, neighbours_MKD: np.ndarray, dimensions: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return z - p [M, D] and the affine coordinates of p [M, K]."""
-    mean_MD = neighbours_MKD.mean(dim=1)
-    centred_MKD = neighbours_MKD - mean_MD[:, None]
-    corners_MKd, spread_Md, axes_MdD = _directions(centred_MKD, dimensions)
-    offset_MD = z_MD - mean_MD
-    along_Md = torch.einsum("mdx,mx->md", axes_MdD, offset_MD) * (spread_Md > 0)
-    residual_MD = offset_MD - torch.einsum("md,mdx->mx", along_Md, axes_MdD)
-    steps_Md = along_Md / torch.where(spread_Md > 0, spread_Md, 1)
-    weights_MK = torch.einsum("mkd,md->mk", corners_MKd, steps_Md) + 1 / neighbours_MKD.shape[1]
-    return residual_MD, weights_MK
+    k = neighbours_MKD.shape[1]
+    offset_MLD = np.concatenate([neighbours_MKD, z_MD[:, None]], axis=1, dtype=np.float64)
+    offset_MLD -= offset_MLD[:, :k].mean(axis=1, keepdims=True)  # L = K + 1
+    span = _decomposed if z_MD.shape[1] < GRAM_FROM else _multiplied
+    steps_MK, along_MD = span(offset_MLD[:, :k], offset_MLD[:, k], dimensions)
+    return offset_MLD[:, k] - along_MD, steps_MK + 1 / k
 
 
-def _directions(centred_MKD: Tensor, dimensions: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the first left singular vectors, singular values (0 where flat), and right vectors."""
-    if centred_MKD.shape[2] < GRAM_FROM:
-        corners_MKk, spread_Mk, axes_MkD = torch.linalg.svd(centred_MKD, full_matrices=False)
-        corners_MKd, spread_Md = corners_MKk[..., :dimensions], spread_Mk[:, :dimensions]
-        flat_Md = spread_Md <= FLAT * spread_Mk[:, :1]
-        return corners_MKd, spread_Md.masked_fill(flat_Md, 0), axes_MkD[:, :dimensions]
-    squares_MK, corners_MKK = torch.linalg.eigh(centred_MKD @ centred_MKD.mT)
-    spread_Md = squares_MK.clamp(min=0).sqrt().flip(1)[:, :dimensions]
-    spread_Md = spread_Md.masked_fill(spread_Md <= GRAM_FLAT * spread_Md[:, :1], 0)
-    corners_MKd = corners_MKK.flip(2)[..., :dimensions]
-    axes_MdD = corners_MKd.mT @ centred_MKD / torch.where(spread_Md > 0, spread_Md, 1)[..., None]
-    return corners_MKd, spread_Md, axes_MdD
+def _decomposed(
+    centred_MKD: np.ndarray, offset_MD: np.ndarray, dimensions: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return p less the neighbours' mean, as a combination of the neighbours [M, K] and [M, D]."""
+    corners_MKk, spread_Mk, axes_MkD = np.linalg.svd(centred_MKD, full_matrices=False)
+    spread_Md, axes_MdD = spread_Mk[:, :dimensions], axes_MkD[:, :dimensions]
+    flat_Md = spread_Md <= FLAT * spread_Mk[:, :1]
+    along_Md = np.where(flat_Md, 0, np.matvec(axes_MdD, offset_MD))
+    steps_Md = along_Md / np.where(flat_Md, 1, spread_Md)
+    return np.matvec(corners_MKk[..., :dimensions], steps_Md), np.vecmat(along_Md, axes_MdD)
+
+
+def _multiplied(
+    centred_MKD: np.ndarray, offset_MD: np.ndarray, dimensions: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same from products, which is faster for wide latents."""
+    products_MKK = centred_MKD @ centred_MKD.mT
+    squares_MK, corners_MKK = np.linalg.eigh(products_MKK)
+    squares_Md, corners_MKd = (x[..., ::-1][..., :dimensions] for x in (squares_MK, corners_MKK))
+    flat_Md = squares_Md <= GRAM_FLAT**2 * squares_MK[:, -1:]
+    along_Md = np.vecmat(np.matvec(centred_MKD, offset_MD), corners_MKd)
+    steps_MK = np.matvec(
+        corners_MKd, np.where(flat_Md, 0, along_Md) / np.where(flat_Md, 1, squares_Md)
+    )
+    return steps_MK, np.vecmat(steps_MK, centred_MKD)

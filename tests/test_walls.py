@@ -39,7 +39,7 @@ ALLOWED = {  # which heavy libraries a stage's start may load
     "initialize": ["torch"],
     "train": ["torch"],
     "sample": ["torch"],
-    "correct": ["torch", "faiss"],
+    "correct": ["faiss"],
     "diagnose": ["torch", "faiss"],
 }
 
