@@ -68,8 +68,8 @@ def _draw(
     for start in range(0, len(seeds_M), batches * config.batch):
         count = min(batches * config.batch, len(seeds_M) - start)
         kept = folder / f"{start:09d}.npy"
-        done_BCHW = _read(kept, (count, *shape))
-        if done_BCHW is not None:
+        done_BCHW = scratch.read_array(kept)
+        if done_BCHW is not None and done_BCHW.shape == (count, *shape):
             yield from np.split(done_BCHW, range(config.batch, count, config.batch))
             continue
         drawn = []
@@ -77,18 +77,7 @@ def _draw(
         for x_BCHW in islice(samples, batches):
             drawn.append(x_BCHW.numpy())
             yield drawn[-1]
-        partial = kept.with_suffix(".partial.npy")
-        np.save(partial, np.concatenate(drawn))
-        partial.rename(kept)
-
-
-def _read(kept: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Return samples that were kept, or None; a file that cannot be read is none."""
-    try:
-        x_BCHW = np.load(kept, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return x_BCHW if x_BCHW.shape == shape and x_BCHW.dtype == np.float32 else None
+        scratch.keep_array(kept, np.concatenate(drawn))
 
 
 def _fingerprint(config: settings.Sample, run: str, weights: Path) -> str:
