@@ -17,7 +17,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from lirf import files, flow, tensors, training
+from lirf import compiling, files, flow, tensors, training
 from lirf.network import build
 from lirf.space import Space
 from lirf.training import State
@@ -102,6 +102,17 @@ def load_field(folder: Path, device: torch.device) -> tuple[flow.Field, Space]:
     """
     network, document = load_ema(folder, device)
     return training.network_field(network, document["prediction"]), document["space"]
+
+
+def load_compiled(folder: Path, device: torch.device, rows: int, key: str) -> flow.Field:
+    """Read the same field, compiled for batches of at most `rows`; `key` is what errors name.
+
+    Raises:
+        ValueError: as above, or there is no compiler.
+    """
+    network, document = load_ema(folder, device)
+    call = compiling.padded(compiling.compiled(network, device, key), rows)
+    return training.network_field(call, document["prediction"])
 
 
 def read_document(folder: Path) -> dict[str, Any]:

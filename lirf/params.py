@@ -34,6 +34,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 BANK_ZERO = "r00"
 """The round before the first: its bank is the encoded training set, its weights are untrained."""
 
+DECODED = 64  # images at a time, where how many samples at a time is left open
+
 MOST_BYTES, MOST_NODES, MOST_DEEP = 100_000, 20_000, 100  # of a YAML file
 
 
@@ -183,6 +185,8 @@ class Train(Section):
     batch: Count
     accumulate: Count
     precision: Literal["float32", "bfloat16"]
+    compile: bool
+    processes: Count
     learning_rate: Positive
     betas: Annotated[
         tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
@@ -205,6 +209,10 @@ class Train(Section):
             raise ValueError(
                 f"train.accumulate = {self.accumulate}: must not exceed train.batch = {self.batch}"
             )
+        if self.batch % self.processes:
+            raise ValueError(
+                f"train.processes = {self.processes}: must divide train.batch = {self.batch}"
+            )
         return self
 
 
@@ -217,7 +225,13 @@ class Sample(Section):
     steps: Count
     atol: Positive
     rtol: Positive
-    batch: Count
+    batch: Count | None
+    compile: bool
+
+    @property
+    def images(self) -> int:
+        """Return how many images are decoded at a time: `batch`, or a few, which are larger."""
+        return DECODED if self.batch is None else self.batch
 
 
 class Correct(Section):

@@ -144,7 +144,8 @@ def load(folder: Path, device: torch.device) -> Model:
         net = build(config["architecture"], space.shape)
         tensors = from_bytes((folder / NETWORK / WEIGHTS).read_bytes())
         net.load_state_dict({name.removeprefix(PREFIX): t for name, t in tensors.items()})
-        fixed = {"seed": 0, "ratio": 1.0, "batch": 1}  # of a round's candidates, not of the model
+        # Of a round's candidates, not of the model.
+        fixed = {"seed": 0, "ratio": 1.0, "batch": 1, "compile": False}
         solver = {key: numbers[key] for key in ("solver", "steps", "atol", "rtol")}
         sample = params.validate(Sample, {**solver, **fixed}, str(configs[SCHEDULER]))
         prepared = provenance["params"]["prepare"]

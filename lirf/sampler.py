@@ -16,15 +16,45 @@ from lirf import params
 from lirf.flow import Field
 from lirf.seeds import generator, seeds
 
-__all__ = ["integrate", "noise", "sample", "seeds"]
+__all__ = ["batch", "integrate", "noise", "sample", "seeds"]
 
 MOST_STEPS = 10_000  # dopri5 gives up on a sample after this many
+
+# Of a batch that is chosen here.
+MOST_ROWS, TRIED_ROWS = 4096, 16
+ON_CPU = 2**16  # numbers of all latents together
+FREE_SHARE = 0.5  # of a GPU's free memory
 
 
 def noise(seeds_M: Sequence[int], shape: tuple[int, ...]) -> Tensor:
     """Return standard normal noise [M, *shape] in float32 on the CPU, one generator per seed."""
     draws = [generator(seed).standard_normal(shape, dtype=np.float32) for seed in seeds_M]
     return torch.from_numpy(np.stack(draws))
+
+
+@torch.no_grad()
+def batch(field: Field, shape: tuple[int, ...], config: params.Sample, device: torch.device) -> int:
+    """Return `config.batch`, or where that is None how many samples to draw at a time.
+
+    On a GPU: what half of its free memory holds, by the memory that a few samples took, a power of
+    two. On a CPU it follows from the shape of the latents alone, so that every run has the same:
+    matrix products of another size may round otherwise.
+    """
+    if config.batch is not None:
+        return config.batch
+    if device.type != "cuda":
+        return max(1, min(MOST_ROWS, ON_CPU // math.prod(shape)))
+    x_BCHW = torch.zeros(TRIED_ROWS, *shape, device=device)
+    before, free = torch.cuda.memory_allocated(device), torch.cuda.mem_get_info(device)[0]
+    torch.cuda.reset_peak_memory_stats(device)
+    field(x_BCHW, torch.zeros(TRIED_ROWS, device=device))
+    each = max(1, (torch.cuda.max_memory_allocated(device) - before) // TRIED_ROWS)
+    return _fitting(int(FREE_SHARE * free), each)
+
+
+def _fitting(available: int, each: int) -> int:
+    """Return the largest power of two, from 1 to `MOST_ROWS`, of samples that fit."""
+    return 2 ** (max(1, min(MOST_ROWS, available // each)).bit_length() - 1)
 
 
 def sample(
@@ -37,14 +67,15 @@ def sample(
 ) -> Iterator[Tensor]:
     """Yield the samples of `seeds_M` from place `first` on, in batches [B, *shape] on the CPU.
 
-    `first` is a multiple of `config.batch`, so that batches are those of all samples.
+    `first` is a multiple of the batch, so that batches are those of all samples.
 
     Raises:
         ValueError: a sample is not finite; names its place and its seed.
     """
-    assert first % config.batch == 0, "a batch begins there"
-    for start in range(first, len(seeds_M), config.batch):
-        seeds_B = seeds_M[start : start + config.batch]
+    size = batch(field, shape, config, device)
+    assert first % size == 0, "a batch begins there"
+    for start in range(first, len(seeds_M), size):
+        seeds_B = seeds_M[start : start + size]
         x_B = integrate(field, noise(seeds_B, shape).to(device), config).cpu()
         finite_B = x_B.flatten(1).isfinite().all(dim=1)
         if not bool(finite_B.all()):

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from lirf import flow, params
+from lirf import compiling, flow, params
+from lirf.batches import Augmented, Batch, Share, drawer
 from lirf.network import build
 from lirf.space import Space
 
@@ -52,17 +53,6 @@ class State:
 
 Rate = Callable[[int], float]
 """By step, counted like `State.step` from 1: what the learning rate is multiplied with."""
-
-Batch = tuple[Tensor, Tensor, Tensor, Tensor | None]
-"""Noise x_0, latents x_1, times and augmentation labels of one step, on the device."""
-
-
-@dataclass(frozen=True)
-class Augmented:
-    """Latents of augmented images [A, C, H, W] and their labels [A, L], on the network's device."""
-
-    latents: Tensor
-    labels: Tensor
 
 
 def initial(
@@ -140,6 +130,7 @@ def train(
     real_N: Tensor | None = None,
     rate: Rate = constant,
     interrupted: Callable[[], object] = lambda: False,
+    share: Share | None = None,
 ) -> Iterator[tuple[int, float]]:
     """Take `steps` steps on the rows of `latents_NCHW`, and yield (step, loss) of each in turn.
 
@@ -153,14 +144,15 @@ def train(
     deviation of fresh Gaussian noise on every row.
 
     `latents_NCHW` lie on the network's device. Losses come in groups of `CHECK_EVERY`: `state` and
-    the yielded step agree when the iterator ends, not before. Rows, noise and times are drawn on
-    the CPU, so that they are the same whatever the device: a batch is small beside its step.
-    The moving average is ema <- decay ema + (1-decay) weights at every step, without a ramp,
+    the yielded step agree when the iterator ends, not before; between looks nothing waits for a
+    GPU. The moving average is ema <- decay ema + (1-decay) weights at every step, without a ramp,
     since it too is carried over from round to round.
 
-    With `config.accumulate` a batch goes through the network in so many parts, and with
-    `config.precision` "bfloat16" its products are taken in it. `rate` says what the learning rate
-    is multiplied with at each step.
+    With `config.accumulate` a batch goes through the network in so many parts, with
+    `config.precision` "bfloat16" its products are taken in it, and `config.compile` has torch
+    compile it first. `rate` says what the learning rate is multiplied with at each step. With a
+    `share` the batch is that of all processes together, which must call this with the same state
+    and arguments, and for which `interrupted` must say the same.
 
     Raises:
         ValueError: a loss is not finite; names the step. `state` is of no use then. Or the network
@@ -168,16 +160,29 @@ def train(
     """
     assert tuple(latents_NCHW.shape[1:]) == state.space.shape, "latents have the space's shape"
     assert augmented is not None or not config.augment_share, "there are augmented rows to share"
-    draw = _drawer(state, latents_NCHW, config, augmented, real_N)
-    update = _updater(state, config, rate)
-    network = _under(state.network, config.precision)
+    labels = state.config.get("labels", 0)
+    draw = drawer(latents_NCHW, config, labels, state.generator, augmented, real_N, share)
+    device = latents_NCHW.device
+    flat = _flat_gradients(state.network) if share or config.compile else None
+    update = _updater(state, config, rate, flat, share)
+    network = state.network
+    if config.compile:
+        network = compiling.compiled(network, device, "train.compile")
+    network = _under(network, config.precision)
+
+    def descend() -> Tensor:
+        return _descend(state, network, draw(), update, config)
+
     end = state.step + steps
     while state.step < end:
         first, count = state.step + 1, min(CHECK_EVERY, end - state.step)
-        losses_S = [_descend(state, network, draw, update, config.accumulate)]
+        losses_S = [descend()]
         while len(losses_S) < count and not interrupted():
-            losses_S.append(_descend(state, network, draw, update, config.accumulate))
-        losses = torch.stack(losses_S).tolist()
+            losses_S.append(descend())
+        summed_S = torch.stack(losses_S)
+        if share is not None:
+            share.add(summed_S)
+        losses = summed_S.tolist()
         for step, loss in enumerate(losses, start=first):
             if not math.isfinite(loss):
                 raise ValueError(
@@ -194,7 +199,7 @@ def ema_field(state: State) -> flow.Field:
     return network_field(state.ema, state.prediction)
 
 
-def network_field(network: nn.Module, prediction: flow.Prediction) -> flow.Field:
+def network_field(network: Callable[..., Tensor], prediction: flow.Prediction) -> flow.Field:
     """Return the velocity field (x_BCHW, t_B) -> v_BCHW of `network`, without gradients."""
 
     @torch.no_grad()
@@ -207,31 +212,31 @@ def network_field(network: nn.Module, prediction: flow.Prediction) -> flow.Field
 def _descend(
     state: State,
     network: Callable[..., Tensor],
-    draw: Callable[[], Batch],
+    batch: Batch,
     update: Callable[[], None],
-    parts: int,
+    config: params.Train,
 ) -> Tensor:
-    """Take one step and return its loss, still on the device.
+    """Take one step and return its loss, still on the device; of a share its part in the loss.
 
-    The gradient of a batch is the sum of those of its parts, one after the other in memory.
+    The gradient of a batch is the sum of those of its parts, one after the other in memory, and of
+    those of the shares.
     """
-    batch = draw()
-    whole, total = len(batch[0]), torch.zeros((), device=batch[0].device)
-    chunks = [None if one is None else one.chunk(parts) for one in batch]
+    whole, total = config.batch, torch.zeros((), device=batch[0].device)
+    chunks = [None if one is None else one.chunk(config.accumulate) for one in batch]
     assert chunks[0] is not None, "there is noise"
     for place in range(len(chunks[0])):
         x0, x1, t, label = (None if one is None else one[place] for one in chunks)
         assert x0 is not None and x1 is not None and t is not None, "labels alone may be missing"  # noqa: PT018
         loss = flow.loss(network, x0, x1, t, state.prediction, label)
-        share = loss if len(x0) == whole else loss * (len(x0) / whole)
-        share.backward()
-        total = total + share.detach()
+        part = loss if len(x0) == whole else loss * (len(x0) / whole)
+        part.backward()
+        total = total + part.detach()
     update()
     state.step += 1
     return total
 
 
-def _under(network: nn.Module, precision: str) -> Callable[..., Tensor]:
+def _under(network: Callable[..., Tensor], precision: str) -> Callable[..., Tensor]:
     """Return `network` as training calls it: as it is, or its products in bfloat16.
 
     Its weights, their gradients, moments and averages stay float32, and so does the loss.
@@ -247,74 +252,31 @@ def _under(network: nn.Module, precision: str) -> Callable[..., Tensor]:
     return cast
 
 
-def _drawer(
-    state: State,
-    latents_NCHW: Tensor,
-    config: params.Train,
-    augmented: Augmented | None,
-    real_N: Tensor | None,
-) -> Callable[[], Batch]:
-    """Return what draws a batch.
+def _flat_gradients(network: nn.Module) -> Tensor:
+    """Return zeros that the weights' gradients are from now on parts of, to be added to.
 
-    What an option draws comes after what is always drawn, so that options that are off leave the
-    draws as they are.
+    One tensor is summed over processes at once. And it stays where it is, which CUDA graphs need:
+    a gradient in their own memory would not outlive the next part of the batch.
     """
-    device, generator = latents_NCHW.device, state.generator
-    shape_BCHW = (config.batch, *latents_NCHW.shape[1:])
-    labels = state.config.get("labels", 0)
-    rows = _row_drawer(len(latents_NCHW), config, real_N, generator)
-
-    def draw() -> Batch:
-        rows_B = rows()
-        noise_BCHW = torch.randn(shape_BCHW, generator=generator)
-        t_B = flow.draw_times(config.batch, config.times, generator)
-        x1_BCHW = latents_NCHW[rows_B.to(device)]
-        label_BL = torch.zeros(config.batch, labels, device=device) if labels else None
-        if augmented is not None and config.augment_share:
-            x1_BCHW, label_BL = _replace(x1_BCHW, augmented, config.augment_share, generator)
-        if config.jitter:
-            jitter_BCHW = torch.randn(shape_BCHW, generator=generator).to(device)
-            x1_BCHW = x1_BCHW + config.jitter * jitter_BCHW
-        return noise_BCHW.to(device), x1_BCHW, t_B.to(device), label_BL
-
-    return draw
+    weights = list(network.parameters())
+    flat = torch.zeros(sum(weight.numel() for weight in weights), device=weights[0].device)
+    parts = flat.split([weight.numel() for weight in weights])
+    for weight, part in zip(weights, parts, strict=True):
+        weight.grad = part.view_as(weight)
+    return flat
 
 
-def _row_drawer(
-    count: int, config: params.Train, real_N: Tensor | None, generator: torch.Generator
-) -> Callable[[], Tensor]:
-    """Return what draws the bank rows of a batch, [B]."""
-    if config.real_share is None or real_N is None or bool(real_N.all()):
-        return lambda: torch.randint(count, (config.batch,), generator=generator)
-    real_R, refined_R = real_N.nonzero()[:, 0], (~real_N).nonzero()[:, 0]
-    wanted = config.real_share * config.batch
-
-    def rows() -> Tensor:
-        reals = int(wanted + torch.rand((), generator=generator).item())
-        picks = (
-            rows_R[torch.randint(len(rows_R), (size,), generator=generator)]
-            for rows_R, size in ((real_R, reals), (refined_R, config.batch - reals))
-        )
-        return torch.cat(list(picks))
-
-    return rows
-
-
-def _replace(
-    x1_BCHW: Tensor, augmented: Augmented, share: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Replace each row with probability `share` by an augmented one; return rows and labels."""
-    chosen_B = torch.rand(len(x1_BCHW), generator=generator) < share
-    rows_B = torch.randint(len(augmented.latents), (len(x1_BCHW),), generator=generator)
-    chosen_B, rows_B = chosen_B.to(x1_BCHW.device), rows_B.to(x1_BCHW.device)
-    return (
-        torch.where(chosen_B[:, None, None, None], augmented.latents[rows_B], x1_BCHW),
-        augmented.labels[rows_B] * chosen_B[:, None],
-    )
-
-
-def _updater(state: State, config: params.Train, rate: Rate) -> Callable[[], None]:
+def _updater(
+    state: State,
+    config: params.Train,
+    rate: Rate,
+    flat: Tensor | None,
+    share: Share | None,
+) -> Callable[[], None]:
     """Return what turns the gradients into new weights, moments and averages, and drops them.
+
+    Those of a `share` are first summed over the processes, in `flat`; where there is that, it is
+    set to zero in the end.
 
     AdamW is called as a function: to construct a `torch.optim.Optimizer` imports torch's compiler,
     which takes longer than a short run's first hundred steps.
@@ -328,6 +290,9 @@ def _updater(state: State, config: params.Train, rate: Rate) -> Callable[[], Non
 
     @torch.no_grad()
     def update() -> None:
+        if share is not None:
+            assert flat is not None, "gradients that are summed lie in one tensor"
+            share.add(flat)
         if config.clip_norm is not None:
             nn.utils.clip_grad_norm_(weights, config.clip_norm, foreach=True)
         gradients = [weight.grad for weight in weights if weight.grad is not None]
@@ -349,6 +314,9 @@ def _updater(state: State, config: params.Train, rate: Rate) -> Callable[[], Non
             maximize=False,
         )
         average(averages, weights, None)
+        if flat is not None:
+            flat.zero_()
+            return
         for weight in weights:
             weight.grad = None
 

@@ -155,11 +155,7 @@ def obtain(
             if len(curve) % numbers.checkpoint_every == 0 or interrupted():
                 _keep(folder, state, curve)
             if interrupted():
-                raise command.Interrupted(
-                    interrupted(),
-                    f"{name}: interrupted after {len(curve)} of {numbers.steps} steps; `dvc repro`"
-                    " goes on from there",
-                )
+                raise command.unfinished(interrupted(), name, len(curve), numbers.steps)
         _keep(folder, state, curve)
     return fitting.finished(state), curve
 

@@ -83,7 +83,7 @@ def sample(options: argparse.Namespace) -> None:
     with tqdm(total=len(names), desc="sample", unit="image", disable=None) as bar:
         for z_BCHW in sampler.sample(model.field, seeds, model.space.shape, config, where):
             images_BCHW = autoencoder.decode(
-                model.autoencoder, z_BCHW.numpy(), model.space, config.batch, where
+                model.autoencoder, z_BCHW.numpy(), model.space, options.batch, where
             )
             for image_CHW in images_BCHW:
                 with whole(out / next(places)) as path:

@@ -51,6 +51,14 @@ class Interrupted(BaseException):
         self.number = number
 
 
+def unfinished(number: int, name: str, taken: int, steps: int) -> Interrupted:
+    """Return what a training raises that signal `number` ended, after a checkpoint."""
+    return Interrupted(
+        number,
+        f"{name}: interrupted after {taken} of {steps} steps; `dvc repro` goes on from there",
+    )
+
+
 def run(stage: Callable[..., None]) -> None:
     """Run `stage` with options from the command line and `params.yaml` of the current folder.
 

@@ -72,10 +72,9 @@ def diagnose(
         sampler.seeds(numbers.seed, "diagnose", numbers.samples), space.shape
     ).to(where)
     anchors_NCHW = torch.from_numpy(old.latents[known.is_real]).to(where)
+    batch = sampler.batch(field, space.shape, params.sample, where)
     try:
-        paths = collapse.follow(
-            field, noise_MCHW, anchors_NCHW, numbers.path_steps, params.sample.batch
-        )
+        paths = collapse.follow(field, noise_MCHW, anchors_NCHW, numbers.path_steps, batch)
         ends_MD = paths.ends.flatten(1).numpy()
         near = collapse.nearness(ends_MD, real_ND, group_N)
         copied_M = near.ratio < COPY_RATIO

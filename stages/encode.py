@@ -107,7 +107,7 @@ def _raw(
     for start in track(range(0, count, size), -(-count // size), f"encode {source.kind}"):
         stop = min(start + size, count)
         path = folder / f"{source.kind}-{start:09d}.npy"
-        raw_BHWC = _kept(path)
+        raw_BHWC = scratch.read_array(path)
         if raw_BHWC is None:
             raw_BCHW = ae.encode(model, source.read(start, stop), size, where)
             raw_BHWC = np.ascontiguousarray(raw_BCHW.transpose(0, 2, 3, 1))
@@ -117,22 +117,12 @@ def _raw(
                     f"the latent of {source.ids[start + int(np.argmin(finite_B))]} is not finite:"
                     " lower autoencoder.learning_rate and rerun `dvc repro`"
                 )
-            partial = folder / "partial.npy"
-            np.save(partial, raw_BHWC)
-            partial.rename(path)
+            scratch.keep_array(path, raw_BHWC)
         lots.append(raw_BHWC)
     if not lots:
         return np.empty((0, 1, 1, 1), np.float32)
     # Channels lie last in memory whether computed or read: their statistics depend on the order.
     return np.concatenate(lots).transpose(0, 3, 1, 2)
-
-
-def _kept(path: Path) -> np.ndarray | None:
-    """Return the latents of an earlier run, None where there are none that can be read."""
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
 
 
 def _fingerprint(config: settings.Encode, model: Autoencoder, images: Path) -> str:

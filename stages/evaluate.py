@@ -83,7 +83,7 @@ def evaluate(
     real = _real(part, params.evaluate.neighbours)
     device = devices.choose(params.device, params.deterministic)
     decoder = autoencoding.load(autoencoder, device)
-    batch = params.sample.batch
+    batch = params.sample.images
     z_MCHW, space = _latents(params, run, bank, weights, device)
 
     def encode(images_NCHW: np.ndarray) -> np.ndarray:
@@ -131,8 +131,13 @@ def _latents(
     if _trained(params):
         field, space = checkpoint.load_field(weights, device)
         space.require(known.space, str(bank))
-        batches = sampler.sample(field, seeds, space.shape, params.sample, device)
-        total = math.ceil(len(seeds) / params.sample.batch)
+        batch = sampler.batch(field, space.shape, params.sample, device)
+        config = params.sample.model_copy(update={"batch": batch})
+        if config.compile:
+            most = 1 if config.solver == "dopri5" else batch
+            field = checkpoint.load_compiled(weights, device, most, "sample.compile")
+        batches = sampler.sample(field, seeds, space.shape, config, device)
+        total = math.ceil(len(seeds) / batch)
         return np.concatenate([z.numpy() for z in track(batches, total, f"evaluate {run}")]), space
     real_NCHW, group_N = known.latents[known.real], known.groups[known.real]
     if params.evaluate.generator == "memory":

@@ -147,7 +147,7 @@ def _draw(
     if refined:
         model = autoencoding.load(autoencoder, where)
         decoded_NCHW = autoencoding.decode(
-            model, known.latents[refined], known.space, params.sample.batch, where
+            model, known.latents[refined], known.space, params.sample.images, where
         )
         drawn |= dict(zip(refined, decoded_NCHW, strict=True))
     return drawn

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from lirf import checkpoint, device, flow, network, sampler, seeds, store, training
+from lirf import checkpoint, compiling, device, flow, network, sampler, seeds, store, training
 from lirf import params as settings
 from lirf.flow import Field
 from lirf.params import Params
@@ -27,7 +27,8 @@ def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out)
     """Write ratio x (real rows of `bank`) samples of the network in `weights`.
 
     What is drawn is kept in `.scratch/sample-<run>/<fingerprint>`, in files of whole batches: an
-    interrupted run goes on where it was, to the same bytes.
+    interrupted run goes on where it was, to the same bytes. A batch that is chosen by free memory
+    is chosen once, and lies there too.
     """
     where = device.choose(params.device, params.deterministic)
     field, space = checkpoint.load_field(weights, where)
@@ -37,12 +38,16 @@ def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out)
     seeds_M = sampler.seeds(params.sample.seed, run, math.ceil(params.sample.ratio * real))
     if not seeds_M:
         raise ValueError(f"{bank}: no real latents; rerun `dvc repro encode`")
-    batch = params.sample.batch
     room = Room(params.memory_bytes // 2, candidates.parent)
     latents_MCHW = room.empty((len(seeds_M), *space.shape))
     fingerprint = _fingerprint(params.sample, run, weights)
     with scratch.claim(scratch.SCRATCH / f"sample-{run}", fingerprint) as folder:
-        blocks = _draw(folder, field, seeds_M, space.shape, params.sample, where)
+        batch = _batch(folder, field, space.shape, params.sample, where)
+        config = params.sample.model_copy(update={"batch": batch})
+        if config.compile:
+            most = 1 if config.solver == "dopri5" else batch
+            field = checkpoint.load_compiled(weights, where, most, "sample.compile")
+        blocks = _draw(folder, field, seeds_M, space.shape, config, batch, where)
         first = 0
         try:
             for x_BCHW in track(blocks, -(-len(seeds_M) // batch), f"sample {run}"):
@@ -55,46 +60,54 @@ def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out)
         store.write_latents(candidates, latents_MCHW, rows, space)
 
 
+def _batch(
+    folder: Path,
+    field: Field,
+    shape: tuple[int, ...],
+    config: settings.Sample,
+    where: torch.device,
+) -> int:
+    """Return how many samples to draw at a time: what an earlier run in `folder` chose, if any."""
+    path = folder / "batch.npy"
+    kept = scratch.read_array(path)
+    if kept is not None:
+        return int(kept)
+    batch = sampler.batch(field, shape, config, where)
+    if config.batch is None:
+        scratch.keep_array(path, np.array(batch))
+    return batch
+
+
 def _draw(
     folder: Path,
     field: Field,
     seeds_M: list[int],
     shape: tuple[int, ...],
     config: settings.Sample,
+    batch: int,
     where: torch.device,
 ) -> Iterator[np.ndarray]:
     """Yield the samples in batches: of a file in `folder`, or drawn, and then kept in one."""
-    batches = max(1, KEPT // config.batch)
-    for start in range(0, len(seeds_M), batches * config.batch):
-        count = min(batches * config.batch, len(seeds_M) - start)
+    batches = max(1, KEPT // batch)
+    for start in range(0, len(seeds_M), batches * batch):
+        count = min(batches * batch, len(seeds_M) - start)
         kept = folder / f"{start:09d}.npy"
-        done_BCHW = _read(kept, (count, *shape))
-        if done_BCHW is not None:
-            yield from np.split(done_BCHW, range(config.batch, count, config.batch))
+        done_BCHW = scratch.read_array(kept)
+        if done_BCHW is not None and done_BCHW.shape == (count, *shape):
+            yield from np.split(done_BCHW, range(batch, count, batch))
             continue
         drawn = []
         samples = sampler.sample(field, seeds_M, shape, config, where, first=start)
         for x_BCHW in islice(samples, batches):
             drawn.append(x_BCHW.numpy())
             yield drawn[-1]
-        partial = kept.with_suffix(".partial.npy")
-        np.save(partial, np.concatenate(drawn))
-        partial.rename(kept)
-
-
-def _read(kept: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Return samples that were kept, or None; a file that cannot be read is none."""
-    try:
-        x_BCHW = np.load(kept, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return x_BCHW if x_BCHW.shape == shape and x_BCHW.dtype == np.float32 else None
+        scratch.keep_array(kept, np.concatenate(drawn))
 
 
 def _fingerprint(config: settings.Sample, run: str, weights: Path) -> str:
     """Return a hash of all that samples depend on: numbers, weights, code."""
     numbers = (config.model_dump_json(exclude={"ratio"}), run, torch.__version__)
-    modules = (flow, network, sampler, seeds, training)
+    modules = (compiling, flow, network, sampler, seeds, training)
     code = [Path(str(module.__file__)) for module in modules]
     return scratch.fingerprint(numbers, [weights / checkpoint.STATE, *code])
 

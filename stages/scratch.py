@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypeVar
 
+import numpy as np
+
 State = TypeVar("State")
 
 SCRATCH = Path(".scratch")  # in the current folder; DVC does not know it
@@ -84,3 +86,18 @@ def resume(folder: Path, read: Callable[[Path], State]) -> State | None:
         except (ValueError, OSError):  # a disk that lost power in mid-write
             shutil.rmtree(found)
     return None
+
+
+def keep_array(path: Path, array: np.ndarray) -> None:
+    """Write an array by one rename."""
+    partial = path.with_suffix(".partial.npy")
+    np.save(partial, array)
+    partial.rename(path)
+
+
+def read_array(path: Path) -> np.ndarray | None:
+    """Return what `keep_array` wrote, None where there is nothing that can be read."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None

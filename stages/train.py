@@ -5,17 +5,28 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from lirf import augmentation, checkpoint, device, flow, network, seeds, store, training
-from lirf import params as settings
+from lirf import (
+    augmentation,
+    batches,
+    checkpoint,
+    compiling,
+    device,
+    flow,
+    network,
+    parallel,
+    seeds,
+    store,
+    training,
+)
+from lirf.batches import Augmented, Share
 from lirf.params import Params
 from lirf.space import Space, flat
-from lirf.training import Augmented
 from stages import command, scratch
 from stages.command import Out
 from stages.progress import track
@@ -24,6 +35,51 @@ CURVE_POINTS = 500
 
 Look = Callable[[training.State], float]
 """The collapse of a state, where one is looked for: else minus infinity, which never stops."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What `train` is asked for, as other processes are told it too."""
+
+    params: Params
+    run: str
+    bank: Path
+    augmented: Path
+    start: Path
+    weights: Path
+    loss: Path
+
+    @property
+    def steps(self) -> int:
+        """Return how many steps to take."""
+        return self.params.models[self.run].steps
+
+
+@dataclass(frozen=True)
+class Given:
+    """What training starts from, read and checked."""
+
+    begin: training.State
+    known: store.Bank
+    versions: Augmented | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A process's own: its scratch, when to stop, and what it shares with others, if any.
+
+    Of several only the first writes, and tells of progress.
+    """
+
+    folder: Path
+    interrupted: Callable[[], int]
+    agree: parallel.Agree = int
+    share: Share | None = None
+
+    @property
+    def first(self) -> bool:
+        """Return whether this is the first process."""
+        return self.share is None or self.share.place == 0
 
 
 def train(
@@ -37,7 +93,8 @@ def train(
 ) -> None:
     """Train on `bank` from the state in `start`; write the new state and the loss curve.
 
-    It ends after the steps of `models.<run>`, or before, when the samples are collapsed onto the
+    It ends after the steps of `models.<run>`, over the last `cooldown` of which the learning rate
+    falls to zero, or before, when the samples are collapsed onto the
     bank: `train.stop_on` says when. The score is a function of the state and the bank, looked at
     where the steps of all rounds are a multiple of `every`: an interrupted run stops where an
     uninterrupted one does, and two rounds on one bank where one of their length does.
@@ -51,41 +108,80 @@ def train(
     on. An interrupted run resumes there, a finished one whose outputs were lost is not repeated,
     and checkpoints of another fingerprint are deleted. SIGINT and SIGTERM leave a checkpoint of
     the step that they find.
+
+    With `train.processes` so many processes share every batch; this one waits for them.
     """
     if run not in params.models:
         raise ValueError(f"models.{run} is missing; add `{run}: {{after: ROUND, steps: N}}`")
-    where, steps = device.choose(params.device, params.deterministic), params.models[run].steps
-    known = store.read_bank(bank)
-    begin = checkpoint.load(start, where)
-    begin.space.require(known.space, str(bank))
-    versions = _read_versions(params, augmented, begin.space, where)
-    if params.train.start == "fresh" and run != "baseline":
-        (seed,) = seeds.seeds(params.initialize.seed, f"train {run}", 1)
-        begin = training.afresh(begin, seed)
-    fingerprint = _fingerprint(params, run, bank, augmented, start)
-    claimed = scratch.claim(scratch.SCRATCH / f"train-{run}", fingerprint)
+    job = Job(params, run, bank, augmented, start, weights, loss)
+    where = device.choose(params.device, params.deterministic)
+    alone = params.train.processes == 1
+    given = _read(job, where if alone else torch.device("cpu"))
+    claimed = scratch.claim(scratch.SCRATCH / f"train-{run}", _fingerprint(job))
     with claimed as folder, command.deferred() as interrupted:
-        state, losses = _resume(folder, where) or (begin, [])
-        first = state.step - len(losses) + 1
-        latents = torch.from_numpy(known.latents).to(where)
-        look = _looker(params, known, where)
-        real_N = torch.from_numpy(known.real)
-        take = partial(
-            training.train,
-            state,
-            latents,
-            augmented=versions,
-            real_N=real_N,
-            interrupted=interrupted,
-        )
-        work = _optimise(params, state, take, losses, steps, folder, run, look, interrupted)
         try:
-            for _ in track(work, steps - len(losses), f"train {run}"):
-                pass
+            if alone:
+                taken = _fit(job, given, Place(folder, interrupted))
+            else:
+                count = params.train.processes
+                taken = parallel.run(_fit_share, (job, folder), count, where, interrupted)
         except ValueError as error:
             raise ValueError(f"train {run}: {error}") from None
-        checkpoint.save(state, weights)
-        _write_curve(loss, first, losses)
+        if taken is not None:
+            raise command.unfinished(interrupted(), f"train {run}", taken, job.steps)
+
+
+def _read(job: Job, where: torch.device) -> Given:
+    """Read the bank, the augmented latents and the state to start from.
+
+    Raises:
+        ValueError: one is damaged, or of another space.
+    """
+    known = store.read_bank(job.bank)
+    begin = checkpoint.load(job.start, where)
+    begin.space.require(known.space, str(job.bank))
+    versions = _read_versions(job.params, job.augmented, begin.space, where)
+    if job.params.train.start == "fresh" and job.run != "baseline":
+        (seed,) = seeds.seeds(job.params.initialize.seed, f"train {job.run}", 1)
+        begin = training.afresh(begin, seed)
+    return Given(begin, known, versions)
+
+
+def _fit_share(
+    share: Share,
+    agree: parallel.Agree,
+    interrupted: Callable[[], int],
+    job: Job,
+    folder: Path,
+) -> int | None:
+    """Do what `_fit` does, as one of several processes."""
+    where = device.choose(job.params.device, job.params.deterministic)
+    return _fit(job, _read(job, where), Place(folder, interrupted, agree, share))
+
+
+def _fit(job: Job, given: Given, place: Place) -> int | None:
+    """Train, and write the result; where interrupted, return the steps of the checkpoint instead.
+
+    Raises:
+        ValueError: a loss is not finite.
+    """
+    where = next(given.begin.network.parameters()).device
+    if not place.first:
+        place.agree(0)  # until the first has dropped the checkpoints that cannot be read
+    state, losses = _resume(place.folder, where) or (given.begin, [])
+    if place.first:
+        place.agree(0)
+    first = state.step - len(losses) + 1
+    work = _optimise(job, given, place, state, losses)
+    label = f"train {job.run}"
+    for _ in track(work, job.steps - len(losses), label) if place.first else work:
+        pass
+    if place.interrupted():
+        return len(losses)
+    if place.first:
+        checkpoint.save(state, job.weights)
+        _write_curve(job.loss, first, losses)
+    return None
 
 
 def _read_versions(
@@ -112,48 +208,57 @@ def _read_versions(
 
 
 def _optimise(
-    params: Params,
-    state: training.State,
-    take: Callable[[settings.Train, int], Iterator[tuple[int, float]]],
-    losses: list[float],
-    steps: int,
-    folder: Path,
-    run: str,
-    look: Look,
-    interrupted: Callable[[], int],
+    job: Job, given: Given, place: Place, state: training.State, losses: list[float]
 ) -> Iterator[None]:
-    """Extend `losses` to `steps` entries, with a checkpoint at every multiple and at the end.
+    """Extend `losses` to `job.steps` entries, with a checkpoint at every multiple and at the end.
 
-    Fewer entries where `look` says that the state is collapsed, and then one line of it.
-
-    Raises:
-        command.Interrupted: after a checkpoint.
+    Fewer entries where the state is collapsed, and then one line of it, or after an interruption.
     """
-    every, stop = params.train.checkpoint_every, params.train.stop_on
-    while len(losses) < steps:
+    config = job.params.train
+    every, stop = config.checkpoint_every, config.stop_on
+    where = next(state.network.parameters()).device
+    latents_NCHW = torch.from_numpy(given.known.latents).to(where)
+    real_N = torch.from_numpy(given.known.real)
+    look = _looker(job.params, given.known, where)
+    last = state.step - len(losses) + job.steps
+    rate = training.cooldown(last, job.params.models[job.run].cooldown)
+    while len(losses) < job.steps:
         collapse = look(state)
-        if collapse > stop.threshold:
-            print(  # noqa: T201
-                f"{run}: stopped at step {state.step}, after {len(losses)} of {steps} steps:"
-                f" collapse {collapse:.3f} exceeds train.stop_on.threshold = {stop.threshold}",
-                file=sys.stderr,
-            )
+        if place.agree(collapse > stop.threshold):
+            if place.first:
+                _say_stopped(job, state, losses, collapse)
             break
-        count = min(every - len(losses) % every, steps - len(losses))
+        count = min(every - len(losses) % every, job.steps - len(losses))
         if stop.rule != "never":
             count = min(count, stop.every - state.step % stop.every)
-        for _, value in take(params.train, count):
+        steps = training.train(
+            state,
+            latents_NCHW,
+            config,
+            count,
+            given.versions,
+            real_N,
+            rate,
+            place.interrupted,
+            place.share,
+        )
+        for _, value in steps:
             losses.append(value)
             yield
-        if len(losses) % every == 0 or interrupted():
-            _keep(folder, state, losses)
-        if interrupted():
-            raise command.Interrupted(
-                interrupted(),
-                f"train {run}: interrupted after {len(losses)} of {steps} steps; `dvc repro` goes"
-                " on from there",
-            )
-    _keep(folder, state, losses)
+        if place.interrupted():
+            break
+        if len(losses) % every == 0:
+            _keep(place, state, losses)
+    _keep(place, state, losses)
+
+
+def _say_stopped(job: Job, state: training.State, losses: list[float], collapse: float) -> None:
+    threshold = job.params.train.stop_on.threshold
+    print(  # noqa: T201
+        f"{job.run}: stopped at step {state.step}, after {len(losses)} of {job.steps} steps:"
+        f" collapse {collapse:.3f} exceeds train.stop_on.threshold = {threshold}",
+        file=sys.stderr,
+    )
 
 
 def _looker(params: Params, known: store.Bank, where: torch.device) -> Look:
@@ -179,14 +284,16 @@ def _looker(params: Params, known: store.Bank, where: torch.device) -> Look:
     return look
 
 
-def _keep(folder: Path, state: training.State, losses: list[float]) -> None:
-    """Write a checkpoint, unless it is there."""
+def _keep(place: Place, state: training.State, losses: list[float]) -> None:
+    """Write a checkpoint, unless it is there, or it is another process that does."""
+    if not place.first:
+        return
 
     def write(partial: Path) -> None:
         checkpoint.save(state, partial)
         np.save(partial / "loss.npy", np.array(losses, np.float32))
 
-    scratch.keep(folder, len(losses), write)
+    scratch.keep(place.folder, len(losses), write)
 
 
 def _resume(folder: Path, where: torch.device) -> tuple[training.State, list[float]] | None:
@@ -199,18 +306,22 @@ def _resume(folder: Path, where: torch.device) -> tuple[training.State, list[flo
     return scratch.resume(folder, read)
 
 
-def _fingerprint(params: Params, run: str, bank: Path, augmented: Path, start: Path) -> str:
+def _fingerprint(job: Job) -> str:
     """Return a hash of all that the result depends on: numbers, inputs, code.
 
     The manifests hold checksums of the other files.
     """
-    modules = (augmentation, flow, network, seeds, training, checkpoint)
+    config = job.params.train
+    modules = (augmentation, batches, compiling, flow, network, seeds, training, checkpoint)
     code = [Path(str(module.__file__)) for module in modules]
-    if params.train.stop_on.rule != "never":
+    if config.stop_on.rule != "never":
         code += [code[0].with_name(f"{name}.py") for name in ("collapse", "neighbours", "sampler")]
-    manifests = [*sorted(bank.rglob(store.MANIFEST)), augmented / store.MANIFEST]
-    numbers = (params.train.model_dump_json(), params.initialize.seed, params.models[run].steps)
-    inputs = [*manifests, start / checkpoint.STATE]
+    if config.processes > 1:
+        code.append(Path(str(parallel.__file__)))
+    manifests = [*sorted(job.bank.rglob(store.MANIFEST)), job.augmented / store.MANIFEST]
+    model = job.params.models[job.run]
+    numbers = (config.model_dump_json(), job.params.initialize.seed, model.model_dump_json())
+    inputs = [*manifests, job.start / checkpoint.STATE]
     return scratch.fingerprint((*numbers, torch.__version__), [*inputs, *code])
 
 

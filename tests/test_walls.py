@@ -30,6 +30,7 @@ OWNERS = {  # the only files of lirf that may import a library
     "timm": {"lirf.features"},
     "torchdiffeq": {"lirf.sampler"},
     "jinja2": {"lirf.page"},
+    "accelerate": {"lirf.parallel"},
 }
 
 HEAVY = ["torch", "faiss", "scipy", "diffusers", "timm", "torchvision", "sklearn", "matplotlib"]

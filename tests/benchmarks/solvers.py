@@ -60,7 +60,7 @@ def measure(data: Path, samples: int, solvers: dict[str, tuple[int, ...]]) -> li
     part = store.read_part(data / "images")
     split, flip = (np.array(part.rows[name].to_pylist()) for name in ("split", "flip"))
     train = part.array[(split == "train") & ~flip.astype(bool)]
-    pixels, batch = features.pixels(), numbers.sample.batch
+    pixels, batch = features.pixels(), numbers.sample.images
 
     def decode(z_MCHW: np.ndarray) -> np.ndarray:
         return autoencoding.decode(decoder, z_MCHW, space, batch, cpu)

@@ -16,7 +16,9 @@ SOLVERS: list[Solver] = ["euler", "heun", "midpoint", "dopri5"]
 
 def settings(solver: Solver, steps: int = 20, batch: int = 8, **more: float) -> params.Sample:
     numbers = {"atol": 1e-6, "rtol": 1e-3, **more}
-    return params.Sample(seed=0, ratio=1.0, solver=solver, steps=steps, batch=batch, **numbers)
+    return params.Sample(
+        seed=0, ratio=1.0, solver=solver, steps=steps, batch=batch, compile=False, **numbers
+    )
 
 
 def logistic(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:

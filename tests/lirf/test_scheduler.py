@@ -20,7 +20,14 @@ def test_it_integrates_as_the_sampler_does(
     solver: Literal["euler", "heun", "midpoint", "dopri5"], steps: int
 ):
     config = params.Sample(
-        seed=0, ratio=1.0, solver=solver, steps=steps, atol=1e-6, rtol=1e-3, batch=3
+        seed=0,
+        ratio=1.0,
+        solver=solver,
+        steps=steps,
+        atol=1e-6,
+        rtol=1e-3,
+        batch=3,
+        compile=False,
     )
     x = sampler.noise([1, 2, 3], (2, 4, 4))
     expected = sampler.integrate(field, x, config)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stages import scratch
@@ -79,3 +80,16 @@ def test_a_fingerprint_is_of_numbers_and_bytes(tmp_path: Path):
     ]
     assert found[0] == found[1]
     assert len(set(found)) == 3
+
+
+def test_an_array_is_there_whole_or_not_at_all(tmp_path: Path):
+    path, array = tmp_path / "lot-000.npy", np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert scratch.read_array(path) is None
+    scratch.keep_array(path, array)
+    kept = scratch.read_array(path)
+    assert kept is not None
+    assert kept.dtype == np.float32
+    np.testing.assert_array_equal(kept, array)
+    assert [*tmp_path.iterdir()] == [path]
+    path.write_bytes(path.read_bytes()[:-1])
+    assert scratch.read_array(path) is None
