@@ -162,11 +162,8 @@ def write_latents(
     Raises:
         ValueError: a latent is not finite; names it.
     """
-    if isinstance(latents_NCHW, np.ndarray):
-        assert latents_NCHW.dtype == np.float32, "latents are float32"
-    assert latents_NCHW.shape[1:] == space.shape, "latents have the shape of their space"
     _require_finite(folder, latents_NCHW, rows)
-    write_part(folder, latents_NCHW, rows, {**attributes, "space": space.to_json()})
+    _write_latents(folder, latents_NCHW, rows, space, attributes)
 
 
 def read_latents(folder: Path) -> Bank:
@@ -212,7 +209,7 @@ def write_bank(
         _, attributes = read_rows(part)
         read_space(part, attributes).require(space, str(part))
         shutil.copytree(part, folder / part.name)
-    write_latents(folder / round_, latents_NCHW, rows.cast(BANK_SCHEMA), space)
+    _write_latents(folder / round_, latents_NCHW, rows.cast(BANK_SCHEMA), space, {})
     names = [*(part.name for part in earlier), round_]
     files.write_json(folder / INDEX, {"format": FORMAT, "parts": names})
 
@@ -289,6 +286,16 @@ def read_table(path: Path) -> pa.Table:
             return file.read()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise ValueError(f"{path}: cannot be read ({files.plain(error)}); {files.REMEDY}") from None
+
+
+def _write_latents(
+    folder: Path, latents_NCHW: Rows, rows: pa.Table, space: Space, attributes: dict[str, Any]
+) -> None:
+    """Write latents that are finite as one part."""
+    if isinstance(latents_NCHW, np.ndarray):
+        assert latents_NCHW.dtype == np.float32, "latents are float32"
+    assert latents_NCHW.shape[1:] == space.shape, "latents have the shape of their space"
+    write_part(folder, latents_NCHW, rows, {**attributes, "space": space.to_json()})
 
 
 def _require_finite(folder: Path, latents_NCHW: Rows, rows: pa.Table) -> None:

@@ -8,7 +8,6 @@ what the cache still has, and the next `dvc repro` makes the rest anew.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
@@ -22,8 +21,9 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
 
+from stages.hashes import FOLDER, contents, md5
+
 LOCK, RWLOCK = Path("dvc.lock"), Path(".dvc", "tmp", "rwlock")
-FOLDER = ".dir"  # ends the hash of a folder
 
 
 @dataclass(frozen=True)
@@ -59,24 +59,6 @@ def repair(root: Path) -> Iterator[str]:
         raise ValueError(f"{root}: a DVC command is at work; wait for it") from None
     except DvcException as error:
         raise ValueError(" ".join(str(error).split())) from None
-
-
-def contents(path: Path) -> dict[str, Path | bytes]:
-    """Return what DVC's cache keeps of a file or folder by its hash; the last is of the whole."""
-    if path.is_file():
-        return {_md5(path): path}
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    named = {file.relative_to(path).as_posix(): file for file in files}
-    hashes = {name: _md5(file) for name, file in named.items()}
-    rows = [{"md5": hashes[name], "relpath": name} for name in sorted(named)]
-    listing = json.dumps(rows, sort_keys=True).encode()
-    whole = hashlib.md5(listing, usedforsecurity=False).hexdigest() + FOLDER
-    return {**{hashes[name]: named[name] for name in named}, whole: listing}
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _drop_torn_files(root: Path) -> Iterator[str]:
@@ -119,7 +101,7 @@ def _outputs(repo: Repo) -> Iterator[Output]:
 def _clean(cache: Any) -> Iterator[str]:
     """Remove the objects of the cache that are not what their names say."""
     objects = [path for path in Path(cache.path).glob("??/*") if path.is_file()]
-    bad = [path for path in objects if _md5(path) != f"{path.parent.name}{path.name}".split(".")[0]]
+    bad = [path for path in objects if md5(path) != f"{path.parent.name}{path.name}".split(".")[0]]
     for path in bad:
         path.unlink()
     if bad:

@@ -126,11 +126,10 @@ def _latents(
     params: Params, run: str, bank: Path, weights: Path, device: torch.device
 ) -> tuple[np.ndarray, Space]:
     """Return the scaled latents of the samples, [M, C, H, W], and their space."""
-    known = store.read_bank(bank)
     seeds = sampler.seeds(params.evaluate.seed, "evaluate", params.evaluate.samples)
     if _trained(params):
         field, space = checkpoint.load_field(weights, device)
-        space.require(known.space, str(bank))
+        space.require(store.read_register(bank).space, str(bank))
         batch = sampler.batch(field, space.shape, params.sample, device)
         config = params.sample.model_copy(update={"batch": batch})
         if config.compile:
@@ -139,6 +138,7 @@ def _latents(
         batches = sampler.sample(field, seeds, space.shape, config, device)
         total = math.ceil(len(seeds) / batch)
         return np.concatenate([z.numpy() for z in track(batches, total, f"evaluate {run}")]), space
+    known = store.read_bank(bank)
     real_NCHW, group_N = known.latents[known.real], known.groups[known.real]
     if params.evaluate.generator == "memory":
         return mixup.memory(real_NCHW, seeds), known.space

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 import shutil
 from collections import Counter
@@ -13,7 +11,7 @@ from typing import Any
 
 from lirf import card, files, pretrained, publishing, store
 from lirf.params import Params
-from stages import command
+from stages import command, hashes
 from stages.command import Out
 
 PACKAGES = ("diffusers", "lirf", "numpy", "safetensors", "torch", "torchdiffeq")
@@ -115,17 +113,7 @@ def _lock_hash(path: Path) -> str:
     An output cannot depend on `dvc.lock`, which holds its own hash. Those of what the model was
     made of can be found in that file, and through it all that they were made of.
     """
-    if path.is_dir():
-        entries = [
-            {"md5": _lock_hash(file), "relpath": file.relative_to(path).as_posix()}
-            for file in path.rglob("*")
-            if file.is_file()
-        ]
-        entries.sort(key=lambda entry: entry["relpath"])
-        listing = json.dumps(entries, sort_keys=True).encode()
-        return hashlib.md5(listing, usedforsecurity=False).hexdigest() + ".dir"
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return [*hashes.contents(path)][-1]
 
 
 def _environment() -> dict[str, str]:

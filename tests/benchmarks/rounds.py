@@ -3,8 +3,9 @@
 For every size a bank in a DVC repository of its own in a temporary folder; the round admits 1,000
 rows. `merge` and `admit` run as stages do, with random latents of 4 x 4 x 4; `repro` is a whole
 `dvc repro` of a merge, and what DVC's cache grows by. Seconds are the processor's, of the process
-and its children; the peak is that of the largest process. `--admit N` adds an admission of N
-candidates to a bank of as many rows.
+and its children; the peak is that of the largest process. `read` is what `evaluate` reads of a
+bank, in its own process: the rest of it sees images, of which there are as many as ever.
+`--admit N` admits N candidates to a bank of as many rows, at every share of `--shares`.
 """
 # ruff: noqa: T201
 
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from ruamel.yaml import YAML
 
 from lirf import store
 from lirf.space import Space
@@ -34,6 +36,7 @@ used = resource.getrusage(resource.RUSAGE_CHILDREN)
 open("used", "w").write(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss]))
 sys.exit(code)
 """
+READ = "import pathlib; from lirf import store; store.read_register(pathlib.Path('r00'))"
 DVC = """
 stages:
   merge:
@@ -105,6 +108,7 @@ def merging(folder: Path, count: int) -> str:
     paths = {"run": "r01", "previous": "r00", "admitted": "admitted", "bank": "r01"}
     seconds, peak = stage(folder, "merge", **paths)
     written = size(folder / "r01")
+    read_s, read_peak = run(folder, sys.executable, "-c", READ)
     shutil.rmtree(folder / "r01")
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["dvc", "add", "-q", "r00"]):
         prefix = [] if command[0] == "git" else [sys.executable, "-m"]
@@ -114,36 +118,40 @@ def merging(folder: Path, count: int) -> str:
     whole, _ = run(folder, sys.executable, "-m", "dvc", "repro", "-q")
     grown = size(folder / ".dvc" / "cache") - before
     values = f"{seconds:.2f} | {peak:.0f} | {written:.1f} | {whole:.2f} | {grown:.2f}"
-    return f"| {count:,} | {values} |"
+    return f"| {count:,} | {values} | {read_s:.2f} | {read_peak:.0f} |"
 
 
-def admitting(folder: Path, count: int) -> str:
+def admitting(folder: Path, count: int, share: float) -> str:
     """Return a line about an admission of `count` candidates to as many rows."""
     write_bank(folder / "bank", count)
     write_corrected(folder / "corrected", count)
     store.write_table(folder / "anchors.parquet", pa.table({"displacement": np.full(count, 2.0)}))
-    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+    document = YAML(typ="safe").load(ROOT / "params.yaml")
+    document["admit"]["share"] = share
+    YAML(typ="safe").dump(document, folder / "params.yaml")
     names = ("admitted", "decision", "metrics")
     paths = {"corrected": "corrected", "anchors": "anchors.parquet", "bank": "bank"}
     paths |= {name: f"out/{name}" for name in names}
     options = [part for option, path in paths.items() for part in (f"--{option}", path)]
     seconds, peak = run(folder, sys.executable, "-m", "stages.admit", "--run", "r01", *options)
-    return f"admit {count:,} to {count:,}: {seconds:.0f} s, peak {peak:.0f} MiB"
+    return f"admit {count:,} to {count:,}, share {share}: {seconds:.0f} s, peak {peak:.0f} MiB"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("rows", nargs="*", type=int, default=[1000, 10_000, 100_000])
     parser.add_argument("--admit", type=int)
+    parser.add_argument("--shares", nargs="+", type=float, default=[1.0, 0.5])
     options = parser.parse_args()
-    print("| bank rows | merge, s | peak, MiB | written, MiB | dvc repro, s | cache grows, MiB |")
-    print("|---:|---:|---:|---:|---:|---:|")
+    names = ("bank rows", "merge, s", "peak, MiB", "written, MiB", "dvc repro, s")
+    names += ("cache grows, MiB", "read, s", "peak, MiB")
+    print(f"| {' | '.join(names)} |\n|{'---:|' * len(names)}")
     for count in options.rows:
         with tempfile.TemporaryDirectory() as folder:
             print(merging(Path(folder), count), flush=True)
-    if options.admit:
+    for share in options.shares if options.admit else []:
         with tempfile.TemporaryDirectory() as folder:
-            print(admitting(Path(folder), options.admit))
+            print(admitting(Path(folder), options.admit, share), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline import repair
+from stages import hashes
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -56,7 +57,7 @@ def flip(path: Path) -> None:
 
 def cached(project: Path, path: Path) -> Path:
     """Return the object of the cache that a file is kept in."""
-    (name,) = repair.contents(project / path)
+    (name,) = hashes.contents(project / path)
     return project / ".dvc" / "cache" / "files" / "md5" / name[:2] / name[2:]
 
 
@@ -82,7 +83,7 @@ def test_nothing_happens_to_what_is_whole(project: Path):
 
 def test_a_folder_has_the_hash_that_dvc_gives_it(finished: Path):
     (tracked,) = YAML(typ="safe").load(finished / "photos.dvc")["outs"]
-    *_, whole = repair.contents(finished / FOLDER)
+    *_, whole = hashes.contents(finished / FOLDER)
     assert whole == tracked["md5"]
 
 
