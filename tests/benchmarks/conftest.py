@@ -4,10 +4,12 @@ In the ordinary test run they are disabled: each runs once at a small size, and 
 computes is tested. With `--benchmark-enable` they run at full size and print ratios.
 
 Time is the processor's, on one thread: on a machine that others use too it is the one that repeats.
+Where all cores are what it is about, it is the clock's.
 """
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import time
@@ -139,3 +141,12 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(1)
         yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def all_cores(one_thread: None, full: bool) -> Iterator[int]:
+    """Compute on every core, at full size; return how many that are."""
+    count = len(os.sched_getaffinity(0)) if full else 1
+    with threadpool_limits(count):
+        torch.set_num_threads(count)
+        yield count

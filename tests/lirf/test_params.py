@@ -70,6 +70,17 @@ def test_unknown_and_missing_keys(tmp_path: Path, old: str, new: str, message: s
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        (
+            "  processes: 1",
+            "  processes: 3",
+            "train.processes = 3: must divide train.batch = 64",
+        ),
+        ("  processes: 1", "  processes: 0", "train.processes = 0: should be greater than"),
+        (
+            "  compile: false # by",
+            "  compile: 0 # by",
+            "train.compile = 0: should be a valid boolean",
+        ),
         ("  resolution: 8", "  resolution: 4", "prepare.resolution = 4: should be greater than"),
         ("  resolution: 8", "  resolution: '8'", "prepare.resolution = '8': should be a valid int"),
         ("colour: grey", "colour: gray", "prepare.colour = 'gray': should be 'grey' or 'rgb'"),

@@ -133,3 +133,30 @@ def test_a_sample_that_is_not_finite_is_named(solver: Solver):
     assert len(next(batches)) == 3
     with pytest.raises(ValueError, match=rf"^sample 4 \(seed {seeds[4]}\) is not finite"):
         next(batches)
+
+
+def test_a_batch_that_is_left_open_follows_from_the_latents_on_a_cpu():
+    config = settings("euler").model_copy(update={"batch": None})
+    sizes = [sampler.batch(logistic, shape, config, CPU) for shape in ((4, 4, 4), (4, 32, 32))]
+    assert sizes == [1024, 16]
+    assert sampler.batch(logistic, (4, 4, 4), settings("euler", batch=3), CPU) == 3
+    seeds = sampler.seeds(0, "test", 5)
+    drawn = torch.cat(list(sampler.sample(lambda x, _: -x, seeds, (1, 2, 2), config, CPU)))
+    assert len(drawn) == 5
+
+
+@pytest.mark.parametrize(
+    ("available", "each", "rows"), [(100, 1, 64), (1, 10, 1), (2**40, 1, 4096), (96, 3, 32)]
+)
+def test_a_batch_is_a_power_of_two_that_fits(available: int, each: int, rows: int):
+    assert sampler._fitting(available, each) == rows
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_batch_that_is_left_open_fits_into_a_gpu():
+    where, shape = torch.device("cuda"), (4, 32, 32)
+    net = network.build({"kind": "mlp", "width": 512, "depth": 4}, shape).to(where)
+    config = settings("euler").model_copy(update={"batch": None})
+    rows = sampler.batch(net, shape, config, where)
+    assert 1 <= rows <= sampler.MOST_ROWS
+    net(torch.zeros(rows, *shape, device=where), torch.zeros(rows, device=where))

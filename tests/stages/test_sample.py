@@ -136,3 +136,21 @@ def test_scratch_of_other_weights_is_not_used(tmp_path: Path, weights: Path):
     sample(numbers(), "r01", tmp_path / "more", bank, Out(tmp_path / "two"))
     assert len([*Path(".scratch/sample-r01").glob("*/")]) == 1
     assert contents(tmp_path / "one") != contents(tmp_path / "two")
+
+
+def test_a_batch_that_is_left_open_is_chosen_once(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What the first run chose holds for those that go on, whatever would be chosen then."""
+    bank, config = write_bank(tmp_path / "bank"), numbers(4.2)
+    open_ = config.sample.model_copy(update={"batch": None})
+    config = config.model_copy(update={"sample": open_})
+    monkeypatch.setattr(sampler, "batch", lambda *_: 4)
+    monkeypatch.setattr("stages.sample.KEPT", 4)
+    sample(config, "r01", weights, bank, Out(tmp_path / "first"))
+    (scratch,) = Path(".scratch/sample-r01").glob("*/")
+    (scratch / "000000008.npy").unlink()
+    monkeypatch.setattr(sampler, "batch", lambda _field, _shape, config, _device: config.batch or 9)
+    sample(config, "r01", weights, bank, Out(tmp_path / "second"))
+    assert contents(tmp_path / "second") == contents(tmp_path / "first")
+    assert {path.name for path in scratch.glob("0*")} == {f"{n:09d}.npy" for n in range(0, 21, 4)}
