@@ -359,14 +359,6 @@ class Model(Section):
     steps: Count
     cooldown: Annotated[int, Field(ge=0)] = 0
 
-    @model_validator(mode="after")
-    def _cooldown_fits(self) -> Self:
-        if self.cooldown > self.steps:
-            raise ValueError(
-                f"models: cooldown = {self.cooldown}: must not exceed steps = {self.steps}"
-            )
-        return self
-
 
 class Params(Section):
     """All of `params.yaml`."""
@@ -441,12 +433,22 @@ class Params(Section):
                 f"models.baseline.steps = {self.models['baseline'].steps}: must equal the loop's"
                 f" own total, {steps}, or the comparison is not at equal steps"
             )
+        self._check_cooldown()
+        return self
+
+    def _check_cooldown(self) -> None:
+        """Raise unless cooldowns fit into their steps, and the comparison is at equal ones."""
+        for name, model in self.models.items():
+            if model.cooldown > model.steps:
+                raise ValueError(
+                    f"models.{name}.cooldown = {model.cooldown}: must not exceed its steps,"
+                    f" {model.steps}"
+                )
         if self.models["baseline"].cooldown != self.models["final"].cooldown:
             raise ValueError(
                 f"models.baseline.cooldown = {self.models['baseline'].cooldown}: must equal that of"
                 f" models.final, {self.models['final'].cooldown}, or the comparison is not fair"
             )
-        return self
 
     def _check_chain(self) -> str:
         """Return the last round's name after checking that the rounds follow one another."""

@@ -41,7 +41,7 @@ def numbers(**change: object) -> params.Params:
         "models": {
             "r01": params.Model(after="r00", steps=30),
             "r02": params.Model(after="r01", steps=30),
-            "final": params.Model(after="r02", steps=30),
+            "final": params.Model(after="r02", steps=30, cooldown=25),
         },
     }
     return LOADED.model_copy(update={**sections, **change})
@@ -151,7 +151,8 @@ def test_rounds_that_admit_nothing_end_with_the_weights_of_plain_training(latent
     sizes = [len(turn.bank.latents) for turn in loop.refine(state, begin(latents), small)]
     assert sizes == [len(latents)] * 2
     plain = training.initial(small.initialize, SPACE, CPU)
-    for _ in training.train(plain, torch.from_numpy(latents), small.train, 90):
+    rate = training.cooldown(90, 25)
+    for _ in training.train(plain, torch.from_numpy(latents), small.train, 90, rate=rate):
         pass
     torch.testing.assert_close(weights(state), weights(plain), rtol=0, atol=0)
 

@@ -28,7 +28,9 @@ def broken(tmp_path: Path, old: str, new: str) -> str:
 def test_the_shipped_file_is_valid_and_frozen():
     shipped = params.load(SHIPPED)
     assert len(shipped.rounds) >= 3
-    assert shipped.rounds["r01"].lambda_ == 0.8
+    assert shipped.rounds["r01"].lambda_ == 0.5
+    assert shipped.models["final"].cooldown == shipped.models["baseline"].cooldown == 1200
+    assert shipped.models["r01"].cooldown == 0
     with pytest.raises(ValidationError, match="frozen"):
         shipped.train.batch = 3
 
@@ -50,8 +52,8 @@ def test_scientific_notation_is_a_number(tmp_path: Path):
         ),
         ("device: auto", "devise: auto", "devise: unknown key; did you mean `device`?"),
         (
-            "{after: r00, lambda: 0.8}",
-            "{after: r00, lamda: 0.8}",
+            "{after: r00, lambda: 0.5}",
+            "{after: r00, lamda: 0.5}",
             "rounds.r01.lamda: unknown key; did you mean `lambda`?",
         ),
         (
@@ -86,8 +88,8 @@ def test_unknown_and_missing_keys(tmp_path: Path, old: str, new: str, message: s
         ("colour: grey", "colour: gray", "prepare.colour = 'gray': should be 'grey' or 'rgb'"),
         ("flip: false", "flip: 0", "prepare.flip = 0: should be a valid boolean"),
         (
-            "lambda: 0.8}",
-            "lambda: 1.8}",
+            "r00, lambda: 0.5}",
+            "r00, lambda: 1.8}",
             "rounds.r01.lambda = 1.8: should be less than or equal to 1",
         ),
         ("betas: [0.9, 0.999]", "betas: [0.9]", "train.betas"),
@@ -133,6 +135,13 @@ def test_wrong_types_and_ranges_name_key_value_and_range(
         ("final: {after: r03", "final: {after: r02", "models.final.after = r02: must be r03"),
         ("  final: {", "  spare: {after: r03, steps: 1}\n  final: {", "models.spare: there is no"),
         ("baseline: {after: r00, steps: ", "baseline: {after: r00, steps: 9", "models.baseline.st"),
+        (
+            "4800, cooldown: 1200",
+            "4800, cooldown: 100",
+            "models.baseline.cooldown = 100: must equal that of models.final, 1200,",
+        ),
+        ("2400, cooldown: 1200", "2400, cooldown: 2500", "models.final.cooldown = 2500: must not"),
+        ("2400, cooldown: 1200", "2400, cooldown: -1", "models.final.cooldown = -1: should be"),
     ],
 )
 def test_rounds_are_a_chain_and_the_comparison_is_fair(

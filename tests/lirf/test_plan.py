@@ -121,6 +121,8 @@ def test_any_loop_has_equal_steps_in_all(steps: int, rounds: int):
     assert numbers.models["baseline"].steps == sum(loop) == steps
     assert len(numbers.rounds) == rounds
     assert loop[:-1] == expected  # what is left over is the last model's
+    cooldown = BASE["models"]["final"]["cooldown"] * steps // whole
+    assert numbers.models["final"].cooldown == min(cooldown, loop[-1])
     lambdas = [round_.lambda_ for round_ in numbers.rounds.values()]
     assert lambdas == sorted(lambdas, reverse=True)
     assert lambdas[0] == BASE["rounds"]["r01"]["lambda"]

@@ -3,8 +3,10 @@
 import copy
 from pathlib import Path
 
+import hypothesis.strategies as st
 import pytest
 import torch
+from hypothesis import given
 
 from lirf import checkpoint, flow, params, training
 from lirf.space import Space
@@ -286,6 +288,32 @@ def test_another_learning_rate_does_not_stick():
     run(one, 5)
     run(other, 5, TRAIN.model_copy(update={"learning_rate": 1e-4}))
     assert not torch.equal(bits(one)["network.output.weight"], bits(other)["network.output.weight"])
+
+
+@given(last=st.integers(1, 10_000), steps=st.integers(0, 10_000))
+def test_a_cooldown_falls_in_a_line_from_one_and_stops_nowhere(last: int, steps: int):
+    rate = training.cooldown(last, steps)
+    assert rate(last) == pytest.approx(1 / (steps + 1))
+    assert rate(max(last - steps, 0)) == 1 or steps > last
+    assert rate(last - steps) == rate(last - steps - 1) == 1
+    if steps > 1:
+        fall = rate(last - 1) - rate(last)
+        assert fall == pytest.approx(1 / (steps + 1))
+        assert rate(last - steps + 1) == pytest.approx(1 - fall)
+
+
+def test_the_learning_rate_of_a_step_is_that_of_its_rate():
+    cooled, lower = start(), start()
+    list(training.train(cooled, points(), TRAIN, 6, rate=lambda step: 0.5 if step > 3 else 1.0))
+    run(lower, 3)
+    half = TRAIN.model_copy(update={"learning_rate": TRAIN.learning_rate / 2})
+    run(lower, 3, half)
+    assert_same(cooled, lower)
+    constant = start()
+    run(constant, 6)
+    assert not torch.equal(
+        bits(constant)["network.output.weight"], bits(cooled)["network.output.weight"]
+    )
 
 
 def test_the_start_depends_on_the_seed_alone():
