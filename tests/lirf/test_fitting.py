@@ -108,8 +108,8 @@ def test_alignment_and_features_fall_where_they_are_asked_for() -> None:
 def test_plain_is_manifold_without_weight_and_not_manifold() -> None:
     images = pictures()
     plain, none, kept = (
-        trained(tiny(steps=4, **changes), images)[0]
-        for changes in ({"alignment": "none"}, {"manifold_weight": 0.0}, {"manifold_weight": 0.5})
+        trained(tiny(steps=4, alignment=kind, manifold_weight=weight), images)[0]
+        for kind, weight in (("none", 0.5), ("manifold", 0.0), ("manifold", 0.5))
     )
     assert same(plain, none)
     assert not same(plain, kept)

@@ -168,14 +168,15 @@ NO_NETWORK = {"solver": None, "solver_steps": None, "atol": None, "rtol": None, 
 
 
 def test_memory_is_the_training_images_after_the_round_trip(inputs, tmp_path):
-    found, _ = run(tiny(generator="memory"), inputs, tmp_path / "out")
+    params = tiny(generator="memory")
+    found, _ = run(params, inputs, tmp_path / "out")
     cpu, bank = torch.device("cpu"), store.read_bank(inputs["bank"])
     decoder = autoencoding.load(inputs["autoencoder"], cpu)
     images = store.read_part(inputs["images"]).array
     drawn = mixup.memory(bank.latents, seeds.seeds(1, "evaluate", SAMPLES))
     pixels = features.pixels()
     expected, _ = metrics.compare(
-        pixels.extract(autoencoding.decode(decoder, drawn, bank.space, SAMPLES, cpu)),
+        pixels.extract(autoencoding.decode(decoder, drawn, bank.space, params.sample.images, cpu)),
         pixels.extract(images[TRAIN:]),
         np.stack([pixels.extract(images[:TRAIN]), pixels.extract(features.mirror(images[:TRAIN]))]),
         3,

@@ -56,10 +56,10 @@ def test_a_row_for_every_space(
     tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     theirs = tmp_path / "theirs"
-    config = numbers({"plain": {"alignment": "none"}})
+    config = numbers({"plain": {}})
     ae.save(ae.build(config.autoencoder, 1, 8), theirs)
     config = numbers(
-        {"plain": {"alignment": "none"}, "kept": {}, "taken": {"pretrained": str(theirs)}}
+        {"plain": {}, "kept": {"alignment": "manifold"}, "taken": {"pretrained": str(theirs)}}
     )
     rows = run(tmp_path / "a", images, config)
     assert [row["space"] for row in rows] == ["plain", "kept", "taken"]
