@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from lirf.metrics import Copies
 from lirf.params import Params
 from lirf.space import Space
 from lirf.store import Part
-from stages import command
+from stages import command, drawing
 from stages.command import Out
 from stages.progress import track
 
@@ -128,16 +127,10 @@ def _latents(
     """Return the scaled latents of the samples, [M, C, H, W], and their space."""
     seeds = sampler.seeds(params.evaluate.seed, "evaluate", params.evaluate.samples)
     if _trained(params):
-        field, space = checkpoint.load_field(weights, device)
-        space.require(store.read_register(bank).space, str(bank))
-        batch = sampler.batch(field, space.shape, params.sample, device)
-        config = params.sample.model_copy(update={"batch": batch})
-        if config.compile:
-            most = 1 if config.solver == "dopri5" else batch
-            field = checkpoint.load_compiled(weights, device, most, "sample.compile")
-        batches = sampler.sample(field, seeds, space.shape, config, device)
-        total = math.ceil(len(seeds) / batch)
-        return np.concatenate([z.numpy() for z in track(batches, total, f"evaluate {run}")]), space
+        made = drawing.load(weights, params.sample, device)
+        made.space.require(store.read_register(bank).space, str(bank))
+        batches = track(made.sample(seeds), made.batches(len(seeds)), f"evaluate {run}")
+        return np.concatenate([z_BCHW.numpy() for z_BCHW in batches]), made.space
     known = store.read_bank(bank)
     real_NCHW, group_N = known.latents[known.real], known.groups[known.real]
     if params.evaluate.generator == "memory":

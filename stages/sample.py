@@ -13,11 +13,11 @@ import torch
 
 from lirf import checkpoint, compiling, device, flow, network, sampler, seeds, store, training
 from lirf import params as settings
-from lirf.flow import Field
 from lirf.params import Params
 from lirf.rows import Room
-from stages import command, scratch
+from stages import command, drawing, scratch
 from stages.command import Out
+from stages.drawing import Drawing
 from stages.progress import track
 
 KEPT = 2048  # samples, at least, that are kept at a time
@@ -31,8 +31,7 @@ def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out)
     is chosen once, and lies there too.
     """
     where = device.choose(params.device, params.deterministic)
-    field, space = checkpoint.load_field(weights, where)
-    known = store.read_register(bank)
+    space, known = checkpoint.read_document(weights)["space"], store.read_register(bank)
     space.require(known.space, str(bank))
     real = int(known.real.sum())
     seeds_M = sampler.seeds(params.sample.seed, run, math.ceil(params.sample.ratio * real))
@@ -42,15 +41,11 @@ def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out)
     latents_MCHW = room.empty((len(seeds_M), *space.shape))
     fingerprint = _fingerprint(params.sample, run, weights)
     with scratch.claim(scratch.SCRATCH / f"sample-{run}", fingerprint) as folder:
-        batch = _batch(folder, field, space.shape, params.sample, where)
-        config = params.sample.model_copy(update={"batch": batch})
-        if config.compile:
-            most = 1 if config.solver == "dopri5" else batch
-            field = checkpoint.load_compiled(weights, where, most, "sample.compile")
-        blocks = _draw(folder, field, seeds_M, space.shape, config, batch, where)
+        made = _load(folder, params.sample, weights, where)
+        blocks = _draw(folder, made, seeds_M)
         first = 0
         try:
-            for x_BCHW in track(blocks, -(-len(seeds_M) // batch), f"sample {run}"):
+            for x_BCHW in track(blocks, made.batches(len(seeds_M)), f"sample {run}"):
                 latents_MCHW[first : first + len(x_BCHW)] = x_BCHW
                 first += len(x_BCHW)
         except ValueError as error:
@@ -60,45 +55,29 @@ def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out)
         store.write_latents(candidates, latents_MCHW, rows, space)
 
 
-def _batch(
-    folder: Path,
-    field: Field,
-    shape: tuple[int, ...],
-    config: settings.Sample,
-    where: torch.device,
-) -> int:
-    """Return how many samples to draw at a time: what an earlier run in `folder` chose, if any."""
+def _load(folder: Path, config: settings.Sample, weights: Path, where: torch.device) -> Drawing:
+    """Read the network, for batches as an earlier run in `folder` chose them, if any."""
     path = folder / "batch.npy"
     kept = scratch.read_array(path)
-    if kept is not None:
-        return int(kept)
-    batch = sampler.batch(field, shape, config, where)
-    if config.batch is None:
-        scratch.keep_array(path, np.array(batch))
-    return batch
+    made = drawing.load(weights, config, where, None if kept is None else int(kept))
+    if config.batch is None and kept is None:
+        scratch.keep_array(path, np.array(made.batch))
+    return made
 
 
-def _draw(
-    folder: Path,
-    field: Field,
-    seeds_M: list[int],
-    shape: tuple[int, ...],
-    config: settings.Sample,
-    batch: int,
-    where: torch.device,
-) -> Iterator[np.ndarray]:
+def _draw(folder: Path, made: Drawing, seeds_M: list[int]) -> Iterator[np.ndarray]:
     """Yield the samples in batches: of a file in `folder`, or drawn, and then kept in one."""
+    batch = made.batch
     batches = max(1, KEPT // batch)
     for start in range(0, len(seeds_M), batches * batch):
         count = min(batches * batch, len(seeds_M) - start)
         kept = folder / f"{start:09d}.npy"
         done_BCHW = scratch.read_array(kept)
-        if done_BCHW is not None and done_BCHW.shape == (count, *shape):
+        if done_BCHW is not None and done_BCHW.shape == (count, *made.space.shape):
             yield from np.split(done_BCHW, range(batch, count, batch))
             continue
         drawn = []
-        samples = sampler.sample(field, seeds_M, shape, config, where, first=start)
-        for x_BCHW in islice(samples, batches):
+        for x_BCHW in islice(made.sample(seeds_M, first=start), batches):
             drawn.append(x_BCHW.numpy())
             yield drawn[-1]
         scratch.keep_array(kept, np.concatenate(drawn))

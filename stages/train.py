@@ -94,10 +94,10 @@ def train(
     """Train on `bank` from the state in `start`; write the new state and the loss curve.
 
     It ends after the steps of `models.<run>`, over the last `cooldown` of which the learning rate
-    falls to zero, or before, when the samples are collapsed onto the
-    bank: `train.stop_on` says when. The score is a function of the state and the bank, looked at
-    where the steps of all rounds are a multiple of `every`: an interrupted run stops where an
-    uninterrupted one does, and two rounds on one bank where one of their length does.
+    falls to zero, or before, when the samples are collapsed onto the bank: `train.stop_on` says
+    when. The score is a function of the state and the bank, looked at where the steps of all
+    rounds are a multiple of `every`: an interrupted run stops where an uninterrupted one does, and
+    two rounds on one bank where one of their length does.
 
     With `train.augment_share` rows of `augmented` are drawn too. With `train.start: fresh` a model
     of the loop takes no more than the network's kind and size from `start`; its steps are counted
