@@ -130,11 +130,13 @@ class Loop(Section):
     """The shape of the loop: steps in all, the number of rounds, their lambda.
 
     Steps are shared among the rounds and the final model as in params.yaml, or evenly where their
-    number changes; what is left over goes to the last; the baseline has them all. `lambda` is one
+    number changes; what is left over goes to the last; the baseline has them all. With `share`
+    there are so many of these steps: a row's, where `steps` is the data set's. `lambda` is one
     number, or the first round's and the last's with even steps between.
     """
 
     steps: Count | None = None
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
     rounds: Count | None = None
     lambda_: Annotated[
         Fraction | Annotated[list[Fraction], Field(min_length=2, max_length=2)] | None,
@@ -252,13 +254,16 @@ def _shape(document: dict[str, Any], loop: Loop, where: str) -> None:
     before = list(document["rounds"].values())
     count = loop.rounds or len(before)
     whole = document["models"]["baseline"]["steps"]
-    total = loop.steps or whole
+    total = round(loop.share * (loop.steps or whole))
     if count == len(before):
         steps = [document["models"][name]["steps"] * total // whole for name in document["rounds"]]
     else:
         steps = [total // (count + 1)] * count
     if min(steps) == 0:
-        raise ValueError(f"{where}: loop.steps = {total}: too few for each of {count + 1} models")
+        raise ValueError(
+            f"{where}: loop: {total} steps in all are too few for each of {count + 1} models;"
+            " raise loop.steps or loop.share, or lower loop.rounds"
+        )
     if loop.lambda_ is None and count == len(before):
         lambdas = [round_["lambda"] for round_ in before]
     else:

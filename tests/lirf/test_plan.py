@@ -113,7 +113,7 @@ def test_any_loop_has_equal_steps_in_all(steps: int, rounds: int):
     even = [steps // (rounds + 1)] * rounds
     expected = [share * steps // whole for share in own] if rounds == len(own) else even
     if min(expected) == 0:
-        with pytest.raises(ValueError, match=rf"^here: loop\.steps = {steps}: too few"):
+        with pytest.raises(ValueError, match=rf"^here: loop: {steps} steps in all are too few"):
             plan.override(BASE, changes, "here")
         return
     numbers = params.validate(params.Params, plan.override(BASE, changes, "here"), "here")
@@ -142,6 +142,13 @@ def test_lambda_is_fixed_or_falls(value: Any, expected: list[float]):
 def test_only_the_length_changes_where_only_the_length_is_given():
     document = plan.override(BASE, {"loop.steps": BASE["models"]["baseline"]["steps"]}, "here")
     assert document == BASE
+
+
+def test_a_share_is_of_the_steps_whatever_their_number():
+    third = plan.override(BASE, {"loop.steps": 9000, "loop.share": 1 / 3}, "here")
+    assert third == plan.override(BASE, {"loop.steps": 3000}, "here")
+    with pytest.raises(ValueError, match=r"^here: loop: share = 1\.5"):
+        plan.override(BASE, {"loop.share": 1.5}, "here")
 
 
 def test_the_base_is_left_alone():
