@@ -273,7 +273,7 @@ class _Least:
         """Give some rows their scores at the places from `first` on."""
         width, (count, columns) = self.width, score_BC.shape
         limit_B = self.score_NW[rows].max(axis=1)
-        if each := columns // (4 * width):  # as many scores are as low as the minima of parts
+        if each := columns // (4 * width):  # minima of parts are scores: the least go no higher
             parts_BEG = score_BC[:, : each * 4 * width].reshape(count, each, 4 * width)
             low_BG = np.partition(parts_BEG.min(axis=1), width - 1, axis=1)
             limit_B = np.minimum(limit_B, low_BG[:, width - 1])
