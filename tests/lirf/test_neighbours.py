@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tracemalloc
+from typing import Any
 
 import faiss
 import numpy as np
@@ -111,6 +113,17 @@ def test_ties_come_in_the_order_of_the_index(metric: Metric) -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS)
+def test_more_copies_than_proposals_come_in_the_order_of_the_index(metric: Metric) -> None:
+    points = np.random.default_rng(9).standard_normal((1500, 600), np.float32)
+    copies = np.sort(np.random.default_rng(10).choice(1500, 40, replace=False))
+    points[copies] = points[copies[0]]
+    indices, values = nearest(points, points, 3, metric, exclude_self=True)
+    np.testing.assert_array_equal(indices[copies[3:]], np.tile(copies[:3], (37, 1)))
+    np.testing.assert_array_equal(indices[copies[1]], copies[[0, 2, 3]])
+    np.testing.assert_allclose(values[copies], 1 if metric == "cosine" else 0, atol=1e-7)
+
+
+@pytest.mark.parametrize("metric", METRICS)
 def test_no_row_is_its_own_neighbour(metric: Metric) -> None:
     rng = np.random.default_rng(3)
     points = np.repeat(rng.standard_normal((30, 5)), 2, axis=0).astype(np.float32)  # twins
@@ -143,6 +156,78 @@ def test_blocks_change_nothing(metric: Metric, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(neighbours, "SEARCHED", 1)
     for expected, got in zip(whole, nearest(queries, anchors, 3, metric, memory=1), strict=True):
         np.testing.assert_array_equal(got, expected)
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    metric=st.sampled_from(METRICS),
+    k=st.integers(1, 4),
+    side=st.sampled_from([13, 32, 100, 1024]),
+    offset=st.sampled_from([0.0, 30.0]),
+    kind=st.sampled_from(["apart", "copies", "near copies", "all alike"]),
+)
+def test_half_of_the_products_give_what_all_of_them_do(
+    seed: int, metric: Metric, k: int, side: int, offset: float, kind: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    points = (rng.standard_normal((150, 6)) + offset).astype(np.float32)
+    if kind != "apart":
+        points[40:110] = points[1 if kind == "all alike" else rng.integers(0, 40, 70)]
+    if kind == "near copies":
+        points[40:110] += 1e-6 * rng.standard_normal((70, 6)).astype(np.float32)
+    group = rng.integers(0, 100, len(points))
+    by_faiss = nearest_of_others(points, group, points, group, k, metric)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "WIDE", 1)
+        patch.setattr(neighbours, "SIDE", side)
+        by_half = nearest_of_others(points, group, points, group, k, metric)
+    for expected, got in zip(by_faiss, by_half, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_rows_among_themselves_take_half_of_the_products(
+    metric: Metric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "SIDE", 100)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
+    scored: list[tuple[int, int]] = []
+    by_faiss: list[int] = []
+    add, knn = neighbours._Least.add, faiss.knn
+
+    def noted(self: neighbours._Least, rows: slice, score_BC: np.ndarray, first: int) -> None:
+        scored.append((rows.start, first))
+        add(self, rows, score_BC, first)
+
+    def counted(queries: np.ndarray, *others: Any) -> Any:
+        by_faiss.append(len(queries))
+        return knn(queries, *others)
+
+    monkeypatch.setattr(neighbours._Least, "add", noted)
+    monkeypatch.setattr(faiss, "knn", counted)
+    points = np.random.default_rng(7).standard_normal((350, neighbours.WIDE), np.float32)
+    memory = 4 * points.nbytes
+    halved = nearest(points, points, 2, metric, exclude_self=True, memory=memory)
+    assert sorted(scored) == [(i, j) for i in range(0, 350, 100) for j in range(0, 350, 100)]
+    assert by_faiss == []
+    scored.clear()
+    whole = nearest(points, points, 2, metric, exclude_self=True, memory=memory - 1)
+    assert (scored, set(by_faiss)) == ([], {174, 2})  # blocks of less than half of the rows
+    for expected, got in zip(whole, halved, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_search_keeps_to_its_memory(metric: Metric) -> None:
+    points = np.random.default_rng(8).standard_normal((3000, 1024), np.float32)
+    memory = 4 * points.nbytes  # it takes the way of half of the products
+    tracemalloc.start()
+    try:
+        nearest(points, points, 2, metric, exclude_self=True, memory=memory)
+        assert tracemalloc.get_traced_memory()[1] < memory
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("scale", [1e-15, 1e15])

@@ -2,15 +2,17 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lirf import neighbours
 from lirf.params import Correct
 from lirf.pull import Pull, correct
-from lirf.rows import FileRows, Room
+from lirf.rows import FileRows, Room, Rows
 
 CONFIG = Correct(operator="slerp", references="bank", neighbours=3, temperature=1.0, dimensions=1)
 CONFIGS = [
@@ -47,6 +49,28 @@ def test_distances_are_those_of_the_result(seed: int, lambda_: float, config: Co
     nearest = [length(bank[:8] - row).min() for row in done.latents[:]]
     np.testing.assert_allclose(done.novelty, nearest, atol=1e-5)
     np.testing.assert_allclose(done.weights.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("real", [8, 12])
+@pytest.mark.parametrize("references", ["real", "bank"])
+def test_rows_among_themselves_are_the_same_object(
+    real: int, references: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Half of the products do for them; a pool of more than the real rows is another."""
+    asked = []
+    search = neighbours.nearest_of_others
+
+    def noted(query_MD: Rows, group_M: np.ndarray, anchors_ND: Rows, *others: Any) -> Any:
+        asked.append((len(query_MD), len(anchors_ND), query_MD is anchors_ND))
+        return search(query_MD, group_M, anchors_ND, *others)
+
+    monkeypatch.setattr(neighbours, "nearest_of_others", noted)
+    config = CONFIGS[2].model_copy(update={"references": references})
+    pull(latents(0, 5), latents(1, 12), real, config=config)
+    pool = real if references == "real" else 12
+    left_out = asked[2:]  # after candidates and novelty
+    assert left_out[0] == (real, pool, real == pool)
+    assert left_out[1:] == ([] if real == pool else [(real, real, True)])  # the spacing
 
 
 @given(seeds, configs)
