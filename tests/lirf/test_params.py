@@ -28,7 +28,7 @@ def broken(tmp_path: Path, old: str, new: str) -> str:
 def test_the_shipped_file_is_valid_and_frozen():
     shipped = params.load(SHIPPED)
     assert len(shipped.rounds) >= 3
-    assert shipped.rounds["r01"].lambda_ == 0.5
+    assert shipped.rounds["r01"].lambda_ == 0.35
     assert shipped.models["final"].cooldown == shipped.models["baseline"].cooldown == 1200
     assert shipped.models["r01"].cooldown == 0
     with pytest.raises(ValidationError, match="frozen"):
@@ -52,7 +52,7 @@ def test_scientific_notation_is_a_number(tmp_path: Path):
         ),
         ("device: auto", "devise: auto", "devise: unknown key; did you mean `device`?"),
         (
-            "{after: r00, lambda: 0.5}",
+            "{after: r00, lambda: 0.35}",
             "{after: r00, lamda: 0.5}",
             "rounds.r01.lamda: unknown key; did you mean `lambda`?",
         ),
@@ -88,7 +88,7 @@ def test_unknown_and_missing_keys(tmp_path: Path, old: str, new: str, message: s
         ("colour: grey", "colour: gray", "prepare.colour = 'gray': should be 'grey' or 'rgb'"),
         ("flip: false", "flip: 0", "prepare.flip = 0: should be a valid boolean"),
         (
-            "r00, lambda: 0.5}",
+            "r00, lambda: 0.35}",
             "r00, lambda: 1.8}",
             "rounds.r01.lambda = 1.8: should be less than or equal to 1",
         ),
@@ -98,7 +98,7 @@ def test_unknown_and_missing_keys(tmp_path: Path, old: str, new: str, message: s
         ("checkpoint_every: 500", "checkpoint_every: -500", "train.checkpoint_every = -"),
         ("augment_share: 0.0", "augment_share: 1.2", "train.augment_share = 1.2: should be less"),
         ("jitter: 0.0", "jitter: -0.1", "train.jitter = -0.1: should be greater"),
-        ("real_share: null", "real_share: 2.0", "train.real_share = 2.0: should be less"),
+        ("real_share: 0.2", "real_share: 2.0", "train.real_share = 2.0: should be less"),
         ("start: warm", "start: cold", "train.start = 'cold': should be 'warm' or 'fresh'"),
         ("copies: 0", "copies: -1", "encode.augmentation.copies = -1: should be greater"),
         ("rotation: 10", "rotation: 200", "encode.augmentation.rotation = 200: should be less"),
