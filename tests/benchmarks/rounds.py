@@ -1,11 +1,12 @@
 """What a round costs on banks of many sizes: `python tests/benchmarks/rounds.py [ROWS ...]`.
 
-For every size a bank in a DVC repository of its own in a temporary folder; the round admits 1,000
-rows. `merge` and `admit` run as stages do, with random latents of 4 x 4 x 4; `repro` is a whole
-`dvc repro` of a merge, and what DVC's cache grows by. Seconds are the processor's, of the process
-and its children; the peak is that of the largest process. `read` is what `evaluate` reads of a
-bank, in its own process: the rest of it sees images, of which there are as many as ever.
-`--admit N` admits N candidates to a bank of as many rows, at every share of `--shares`.
+For every size a bank in a DVC repository of its own in a temporary folder, 1,000 of whose rows are
+real; the round has 1,000 candidates and admits all of them. `merge` and `admit` run as stages do,
+with random latents of 4 x 4 x 4; `repro` is a whole `dvc repro` of a merge, and what DVC's cache
+grows by. Seconds are the processor's, of the process and its children; the peak is that of the
+largest process. `read` is what `evaluate` reads of a bank, in its own process: the rest of it sees
+images, of which there are as many as ever. `--admit N` admits N candidates to a bank of as many
+rows, all of them real, at every share of `--shares`.
 """
 # ruff: noqa: T201
 
@@ -27,7 +28,7 @@ from lirf.space import Space
 
 ROOT = Path(__file__).parents[2]
 SPACE = Space("f00d", (4, 4, 4), (0.0,) * 4, (1.0,) * 4)
-ADDED = 1000
+REAL, ADDED = 1000, 1000
 # A small process in between: a child begins with the peak of the process that it was forked from.
 WATCH = """
 import json, resource, subprocess, sys
@@ -50,9 +51,11 @@ def latents(seed: int, count: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((count, *SPACE.shape), np.float32)
 
 
-def write_bank(folder: Path, count: int) -> None:
+def write_bank(folder: Path, count: int, real: int) -> None:
+    """Write a bank of `count` rows, the first `real` of which are real."""
     ids = [f"train-{place:07d}" for place in range(count)]
-    rows = {"id": ids, "round": ["r00"] * count, "kind": ["real"] * count, "source": ids}
+    kinds = ["real"] * real + ["refined"] * (count - real)
+    rows = {"id": ids, "round": ["r00"] * count, "kind": kinds, "source": ids}
     store.write_bank(folder, "r00", latents(0, count), store.bank_rows(rows), SPACE)
 
 
@@ -102,12 +105,13 @@ def stage(folder: Path, name: str, **paths: str) -> tuple[float, float]:
 
 def merging(folder: Path, count: int) -> str:
     """Return the table's row of a bank of `count` rows."""
-    write_bank(folder / "r00", count)
+    write_bank(folder / "r00", count, REAL)
     write_corrected(folder / "admitted", ADDED)
     shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
     paths = {"run": "r01", "previous": "r00", "admitted": "admitted", "bank": "r01"}
     seconds, peak = stage(folder, "merge", **paths)
     written = size(folder / "r01")
+    admit_s, admit_peak = admission(folder, REAL, "admitted", "r00")
     read_s, read_peak = run(folder, sys.executable, "-c", READ)
     shutil.rmtree(folder / "r01")
     for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["dvc", "add", "-q", "r00"]):
@@ -118,22 +122,29 @@ def merging(folder: Path, count: int) -> str:
     whole, _ = run(folder, sys.executable, "-m", "dvc", "repro", "-q")
     grown = size(folder / ".dvc" / "cache") - before
     values = f"{seconds:.2f} | {peak:.0f} | {written:.1f} | {whole:.2f} | {grown:.2f}"
-    return f"| {count:,} | {values} | {read_s:.2f} | {read_peak:.0f} |"
+    values += f" | {admit_s:.2f} | {admit_peak:.0f} | {read_s:.2f} | {read_peak:.0f}"
+    return f"| {count:,} | {values} |"
+
+
+def admission(folder: Path, real: int, corrected: str, bank: str) -> tuple[float, float]:
+    """Admit the candidates in `corrected` to a bank with `real` rows; return seconds and peak."""
+    columns = {"displacement": np.full(real, 2.0)}
+    store.write_table(folder / "anchors.parquet", pa.table(columns))
+    names = ("admitted", "decision", "metrics")
+    paths = {"corrected": corrected, "anchors": "anchors.parquet", "bank": bank}
+    paths |= {name: f"out/{name}" for name in names}
+    options = [part for option, path in paths.items() for part in (f"--{option}", path)]
+    return run(folder, sys.executable, "-m", "stages.admit", "--run", "r01", *options)
 
 
 def admitting(folder: Path, count: int, share: float) -> str:
     """Return a line about an admission of `count` candidates to as many rows."""
-    write_bank(folder / "bank", count)
+    write_bank(folder / "bank", count, count)
     write_corrected(folder / "corrected", count)
-    store.write_table(folder / "anchors.parquet", pa.table({"displacement": np.full(count, 2.0)}))
     document = YAML(typ="safe").load(ROOT / "params.yaml")
     document["admit"]["share"] = share
     YAML(typ="safe").dump(document, folder / "params.yaml")
-    names = ("admitted", "decision", "metrics")
-    paths = {"corrected": "corrected", "anchors": "anchors.parquet", "bank": "bank"}
-    paths |= {name: f"out/{name}" for name in names}
-    options = [part for option, path in paths.items() for part in (f"--{option}", path)]
-    seconds, peak = run(folder, sys.executable, "-m", "stages.admit", "--run", "r01", *options)
+    seconds, peak = admission(folder, count, "corrected", "bank")
     return f"admit {count:,} to {count:,}, share {share}: {seconds:.0f} s, peak {peak:.0f} MiB"
 
 
@@ -144,7 +155,7 @@ def main() -> None:
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0, 0.5])
     options = parser.parse_args()
     names = ("bank rows", "merge, s", "peak, MiB", "written, MiB", "dvc repro, s")
-    names += ("cache grows, MiB", "read, s", "peak, MiB")
+    names += ("cache grows, MiB", "admit, s", "peak, MiB", "read, s", "peak, MiB")
     print(f"| {' | '.join(names)} |\n|{'---:|' * len(names)}")
     for count in options.rows:
         with tempfile.TemporaryDirectory() as folder:
