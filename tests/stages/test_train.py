@@ -126,7 +126,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, bank: Path, star
     with interrupted_when(lambda: any(scratch.glob("train-r01/*/step-*"))):
         run(config, "r01", bank, start, tmp_path / "killed")
     kept = max(scratch.glob("train-r01/*/step-*"))
-    assert 0 < int(kept.name.removeprefix("step-")) < 600
+    assert 0 < int(kept.name.removeprefix("step-")) < 300
     resumed = run(config, "r01", bank, start, tmp_path / "resumed")
     for path in scratch.rglob("step-*"):
         assert path.name == "step-000000600"
@@ -420,28 +420,32 @@ def losses_of(outputs: dict[str, bytes]) -> list[float]:
     return [float(line.split("\t")[1]) for line in lines]
 
 
-def test_two_processes_learn_what_one_does_and_resume_to_the_same_bytes(
+def test_two_processes_learn_what_one_does(
     tmp_path: Path, bank: Path, start: Path, capfd: pytest.CaptureFixture[str]
 ):
     """Losses of 40 steps agree to one part in a thousand: sums in another order differ."""
     one = run(numbers(), "r01", bank, start, tmp_path / "one")
-    config = numbers(processes=2, checkpoint_every=15)
-    two = run(config, "r01", bank, start, tmp_path / "two")
+    two = run(numbers(processes=2), "r01", bank, start, tmp_path / "two")
     assert '"done": 40, "label": "train r01", "total": 40' in capfd.readouterr().err
     np.testing.assert_allclose(losses_of(two), losses_of(one), rtol=1e-3)
     assert step_of(two) == 40
+
+
+def test_two_processes_resume_to_the_same_bytes(tmp_path: Path, bank: Path, start: Path):
+    config = numbers(steps=300, processes=2, checkpoint_every=15)
+    two = run(config, "r01", bank, start, tmp_path / "two")
     (kept,) = Path(".scratch").glob("train-r01/*/step-*")
     shutil.rmtree(kept)
 
     def after_a_checkpoint() -> int:
-        return signal.SIGTERM if any(Path(".scratch").glob("train-r01/*/step-*15")) else 0
+        return signal.SIGTERM if any(Path(".scratch").glob("train-r01/*/step-*")) else 0
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "deferred", lambda: contextlib.nullcontext(after_a_checkpoint))
-        with pytest.raises(command.Interrupted, match=r"train r01: interrupted after \d+ of 40 s"):
+        with pytest.raises(command.Interrupted, match=r"train r01: interrupted after \d+ of 300 s"):
             run(config, "r01", bank, start, tmp_path / "stopped")
     (kept,) = Path(".scratch").glob("train-r01/*/step-*")
-    assert 15 <= int(kept.name.removeprefix("step-")) <= 40
+    assert 15 <= int(kept.name.removeprefix("step-")) < 300
     assert run(config, "r01", bank, start, tmp_path / "resumed") == two
 
 
