@@ -126,7 +126,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, bank: Path, star
     with interrupted_when(lambda: any(scratch.glob("train-r01/*/step-*"))):
         run(config, "r01", bank, start, tmp_path / "killed")
     kept = max(scratch.glob("train-r01/*/step-*"))
-    assert 0 < int(kept.name.removeprefix("step-")) < 300
+    assert 0 < int(kept.name.removeprefix("step-")) < 600
     resumed = run(config, "r01", bank, start, tmp_path / "resumed")
     for path in scratch.rglob("step-*"):
         assert path.name == "step-000000600"
