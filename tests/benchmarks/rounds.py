@@ -96,10 +96,10 @@ def size(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
 
 
-def stage(folder: Path, name: str, **paths: str) -> tuple[float, float]:
-    """Run a stage three times; return the least seconds and the peak."""
+def stage(folder: Path, name: str, times: int, **paths: str) -> tuple[float, float]:
+    """Run a stage so many times; return the least seconds and the peak."""
     options = [part for option, path in paths.items() for part in (f"--{option}", path)]
-    runs = [run(folder, sys.executable, "-m", f"stages.{name}", *options) for _ in range(3)]
+    runs = [run(folder, sys.executable, "-m", f"stages.{name}", *options) for _ in range(times)]
     return min(seconds for seconds, _ in runs), max(peak for _, peak in runs)
 
 
@@ -109,7 +109,7 @@ def merging(folder: Path, count: int) -> str:
     write_corrected(folder / "admitted", ADDED)
     shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
     paths = {"run": "r01", "previous": "r00", "admitted": "admitted", "bank": "r01"}
-    seconds, peak = stage(folder, "merge", **paths)
+    seconds, peak = stage(folder, "merge", 3, **paths)
     written = size(folder / "r01")
     admit_s, admit_peak = admission(folder, REAL, "admitted", "r00")
     read_s, read_peak = run(folder, sys.executable, "-c", READ)
@@ -130,11 +130,9 @@ def admission(folder: Path, real: int, corrected: str, bank: str) -> tuple[float
     """Admit the candidates in `corrected` to a bank with `real` rows; return seconds and peak."""
     columns = {"displacement": np.full(real, 2.0)}
     store.write_table(folder / "anchors.parquet", pa.table(columns))
-    names = ("admitted", "decision", "metrics")
-    paths = {"corrected": corrected, "anchors": "anchors.parquet", "bank": bank}
-    paths |= {name: f"out/{name}" for name in names}
-    options = [part for option, path in paths.items() for part in (f"--{option}", path)]
-    return run(folder, sys.executable, "-m", "stages.admit", "--run", "r01", *options)
+    paths = {"run": "r01", "corrected": corrected, "anchors": "anchors.parquet", "bank": bank}
+    paths |= {name: f"out/{name}" for name in ("admitted", "decision", "metrics")}
+    return stage(folder, "admit", 1, **paths)
 
 
 def admitting(folder: Path, count: int, share: float) -> str:
