@@ -15,7 +15,6 @@ float32.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -23,9 +22,6 @@ from torch import Tensor
 
 CANCELLED = 16 * torch.finfo(torch.float32).eps
 """A mean this much shorter than its parts is what float32 latents leave of a sum that is zero."""
-
-BLOCK_BYTES = 2**26
-"""Float64 neighbours gathered at a time."""
 
 
 @dataclass(frozen=True)
@@ -37,31 +33,27 @@ class Corrected:
     weights: Tensor  # [M, K] float64, of the K neighbours, summing to 1
 
 
-def correct(
-    z_MD: Tensor, bank_ND: Tensor, indices_MK: Tensor, temperature: float, lambda_: float
-) -> Corrected:
-    """Apply C to every z, with the bank rows `indices_MK` as its neighbours.
+def correct(z_MD: Tensor, neighbours_MKD: Tensor, temperature: float, lambda_: float) -> Corrected:
+    """Apply C to every z.
 
     A direction that does not exist is not invented: where z is zero the reference's is taken;
     where the neighbours cancel (or are zero) z keeps its own; where both are missing C(z) = 0.
 
     Args:
         z_MD: scaled latents, one a row.
-        bank_ND: scaled latents of the bank.
-        indices_MK: int64, the K nearest bank rows of each z by cosine similarity.
+        neighbours_MKD: the K nearest bank rows of each z by cosine similarity.
         temperature: T of the softmax over the K similarities.
         lambda_: fraction of the way towards the reference: 0 keeps z, 1 replaces it.
     """
     assert 0 <= lambda_ <= 1, "lambda is a fraction"
-    blocks = [
-        _correct(z_MD[rows].double(), bank_ND[indices_MK[rows]].double(), temperature, lambda_)
-        for rows in _blocks(len(z_MD), indices_MK.shape[1] * z_MD.shape[1])
-    ]
-    return Corrected(
-        torch.cat([block.latents for block in blocks]),
-        torch.cat([block.displacement for block in blocks]),
-        torch.cat([block.weights for block in blocks]),
-    )
+    z_MD, neighbours_MKD = z_MD.double(), neighbours_MKD.double()
+    direction_MD, norm_M = normalize(z_MD), z_MD.norm(dim=1)
+    cosine_MK = torch.einsum("md,mkd->mk", direction_MD, normalize(neighbours_MKD))
+    towards_MD, radius_M, weights_MK = reference(neighbours_MKD, cosine_MK, temperature)
+    length_M = (1 - lambda_) * norm_M + lambda_ * radius_M
+    corrected_MD = length_M[:, None] * slerp(direction_MD, towards_MD, lambda_)
+    displacement_M = (z_MD - corrected_MD).norm(dim=1)
+    return Corrected(corrected_MD.float(), displacement_M, weights_MK)
 
 
 def reference(
@@ -106,17 +98,6 @@ def normalize(x: Tensor) -> Tensor:
     return x / torch.where(norm > 0, norm, 1)
 
 
-def _correct(z_MD: Tensor, neighbours_MKD: Tensor, temperature: float, lambda_: float) -> Corrected:
-    """Apply C to one block, in the precision of `z_MD`."""
-    direction_MD, norm_M = normalize(z_MD), z_MD.norm(dim=1)
-    cosine_MK = torch.einsum("md,mkd->mk", direction_MD, normalize(neighbours_MKD))
-    towards_MD, radius_M, weights_MK = reference(neighbours_MKD, cosine_MK, temperature)
-    length_M = (1 - lambda_) * norm_M + lambda_ * radius_M
-    corrected_MD = length_M[:, None] * slerp(direction_MD, towards_MD, lambda_)
-    displacement_M = (z_MD - corrected_MD).norm(dim=1)
-    return Corrected(corrected_MD.float(), displacement_M, weights_MK)
-
-
 def _perpendicular(x_MD: Tensor, a_MD: Tensor) -> Tensor:
     """Return the unit vector of the part of x that is perpendicular to the unit vector a."""
     return normalize(x_MD - (x_MD * a_MD).sum(dim=1, keepdim=True) * a_MD)
@@ -126,10 +107,3 @@ def _least_axis(a_MD: Tensor) -> Tensor:
     """Return the coordinate axis that a points along least: never parallel to a, unless D = 1."""
     axes_MD = torch.zeros_like(a_MD)
     return axes_MD.scatter_(1, a_MD.abs().argmin(dim=1, keepdim=True), 1)
-
-
-def _blocks(count: int, numbers_per_row: int) -> Iterator[slice]:
-    """Cut `count` rows into slices whose gathered neighbours fit in BLOCK_BYTES."""
-    size = max(1, BLOCK_BYTES // (8 * numbers_per_row))
-    for start in range(0, max(count, 1), size):
-        yield slice(start, start + size)

@@ -241,6 +241,7 @@ class _Block:
     rows: np.ndarray  # [A, D] float32
     prepared: np.ndarray
     norms: np.ndarray  # [A] float64, of the prepared
+    longest: float  # of them
     index: faiss.Index | None
 
     def search(
@@ -336,7 +337,8 @@ class _Anchors:
             rows_AD = self.spares[0].load(self.rows, part)
             prepared_AD = self.scale.prepare(rows_AD, self.spares[1])
             norms_A, index = _norms(prepared_AD), _index(prepared_AD, self.scale.metric)
-            self.block = _Block(part.start, rows_AD, prepared_AD, norms_A, index)
+            longest = float(norms_A.max())
+            self.block = _Block(part.start, rows_AD, prepared_AD, norms_A, longest, index)
         return self.block
 
 
@@ -395,7 +397,7 @@ def _propose(
             np.full(len(rows), np.inf),
         )
     score_BW, place_BW = block.search(queries, rows, width)
-    margin_B = scale.rounding * (queries.norms[rows] + block.norms.max()) ** 2
+    margin_B = scale.rounding * (queries.norms[rows] + block.longest) ** 2
     allowed_BW = group_A[place_BW] != queries.groups[rows, None]
     least_B = np.partition(np.where(allowed_BW, score_BW, np.inf), k - 1, axis=1)[:, k - 1]
     limit_B = np.minimum(least_B + 2 * margin_B, scale.squared(known_BK[:, -1]) + margin_B)

@@ -15,6 +15,9 @@ from lirf.space import flat
 METRICS: dict[str, Metric] = {"slerp": "cosine", "tangent": "euclidean"}
 """By which an operator's neighbours are near: directions on a sphere, points of a plane."""
 
+BLOCK_BYTES = 2**21
+"""Float64 neighbours held at a time: what a core's cache holds."""
+
 
 @dataclass(frozen=True)
 class Pull:
@@ -105,12 +108,11 @@ def apply(
     where it is asked for.
     """
     operator = _tangent if config.operator == "tangent" else _slerp
-    count, k = indices_MK.shape
+    (count, k), dimension = indices_MK.shape, z_MD.shape[1]
     displacement_M, weights_MK = np.empty(count), np.empty((count, k))
-    own_MK = np.arange(indices_MK.size).reshape(-1, k)
-    for rows in blocks(count, 8 * k * z_MD.shape[1], tangent.BLOCK_BYTES):
-        beside_PD = pool_PD[indices_MK[rows].reshape(-1)]
-        done = operator(z_MD[rows], beside_PD, own_MK[: rows.stop - rows.start], config, lambda_)
+    for rows in blocks(count, 8 * k * dimension, BLOCK_BYTES):
+        beside_BKD = pool_PD[indices_MK[rows].reshape(-1)].reshape(-1, k, dimension)
+        done = operator(z_MD[rows], beside_BKD, config, lambda_)
         latents_BD, displacement_M[rows], weights_MK[rows] = done
         if latents_MD is not None:
             latents_MD[rows] = latents_BD
@@ -118,19 +120,19 @@ def apply(
 
 
 def _tangent(
-    z_BD: np.ndarray, beside_PD: np.ndarray, own_BK: np.ndarray, config: Correct, lambda_: float
+    z_BD: np.ndarray, beside_BKD: np.ndarray, config: Correct, lambda_: float
 ) -> tuple[np.ndarray, ...]:
-    done = tangent.correct(z_BD, beside_PD, own_BK, config.dimensions, lambda_)
+    done = tangent.correct(z_BD, beside_BKD, config.dimensions, lambda_)
     return done.latents, done.displacement, done.weights
 
 
 def _slerp(
-    z_BD: np.ndarray, beside_PD: np.ndarray, own_BK: np.ndarray, config: Correct, lambda_: float
+    z_BD: np.ndarray, beside_BKD: np.ndarray, config: Correct, lambda_: float
 ) -> tuple[np.ndarray, ...]:
     import torch  # noqa: PLC0415 - half a GiB and three seconds, which the other does without
 
     from lirf import correction  # noqa: PLC0415 - as torch
 
-    z, beside, own = (torch.from_numpy(x) for x in (z_BD, beside_PD, own_BK))
-    done = correction.correct(z, beside, own, config.temperature, lambda_)
+    z, beside = torch.from_numpy(z_BD), torch.from_numpy(beside_BKD)
+    done = correction.correct(z, beside, config.temperature, lambda_)
     return done.latents.numpy(), done.displacement.numpy(), done.weights.numpy()

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lirf.rows import blocks
-
 FLAT = 1e-9
 """A direction in which the neighbours spread this little, relative to the first, is none."""
 
@@ -27,9 +25,6 @@ of K x D takes longer than the search for the neighbours. It sees spreads down t
 which those of float32 latents are rounding."""
 
 GRAM_FLAT = 1e-7
-
-BLOCK_BYTES = 2**21
-"""Float64 neighbours held at a time: what a core's cache holds."""
 
 
 @dataclass(frozen=True)
@@ -42,30 +37,24 @@ class Corrected:
 
 
 def correct(
-    z_MD: np.ndarray, bank_ND: np.ndarray, indices_MK: np.ndarray, dimensions: int, lambda_: float
+    z_MD: np.ndarray, neighbours_MKD: np.ndarray, dimensions: int, lambda_: float
 ) -> Corrected:
-    """Apply C to every z, with the bank rows `indices_MK` as its neighbours, in float64.
+    """Apply C to every z, in float64.
 
     The weights are the neighbours' affine coordinates of p: they sum to 1 and may be negative.
 
     Args:
         z_MD: scaled latents, one a row.
-        bank_ND: scaled latents of the bank.
-        indices_MK: int64, the K nearest bank rows of each z.
+        neighbours_MKD: the K nearest bank rows of each z.
         dimensions: of the plane; fewer where the neighbours span fewer.
         lambda_: share of the residual that is taken away: 0 keeps z, 1 projects it.
     """
     assert 0 <= lambda_ <= 1, "lambda is a fraction"
-    (count, dimension), k = z_MD.shape, indices_MK.shape[1]
-    latents_MD = np.empty((count, dimension), np.float32)
-    displacement_M, weights_MK = np.empty(count), np.empty((count, k))
-    for rows in blocks(count, 8 * k * dimension, BLOCK_BYTES):
-        z_BD, beside_BKD = z_MD[rows], bank_ND[indices_MK[rows]]
-        residual_BD, weights_MK[rows] = _residual(z_BD, beside_BKD, dimensions)
-        displacement_M[rows] = lambda_ * np.sqrt(np.vecdot(residual_BD, residual_BD))
-        residual_BD *= lambda_
-        latents_MD[rows] = np.subtract(z_BD, residual_BD, out=residual_BD)
-    return Corrected(latents_MD, displacement_M, weights_MK)
+    residual_MD, weights_MK = _residual(z_MD, neighbours_MKD, dimensions)
+    displacement_M = lambda_ * np.sqrt(np.vecdot(residual_MD, residual_MD))
+    residual_MD *= lambda_
+    latents_MD = np.subtract(z_MD, residual_MD, out=residual_MD)
+    return Corrected(latents_MD.astype(np.float32), displacement_M, weights_MK)
 
 
 def _residual(

@@ -113,7 +113,15 @@ class Table:
         return "stale" if own else "missing"
 
     def put(self, job: Job, result: Mapping[str, Any]) -> None:
-        """Write `result` for every row that `job` is, in the place of what stood there."""
+        """Write `result` for every row that `job` is, in the place of what stood there.
+
+        What another hand has written since the table was read stays.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        if self.path.exists():
+            self.rows = Table.load(self.path).rows
         new = [
             {**result, **{key: vars(run)[key] for key in comparison.KEY}, **job.identity}
             for run in job.rows

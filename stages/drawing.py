@@ -17,13 +17,18 @@ from lirf.space import Space
 
 @dataclass(frozen=True)
 class Drawing:
-    """What samples are drawn from, and how many at a time."""
+    """What samples are drawn from, and how."""
 
     field: Field
     space: Space
-    config: Sample  # with `batch` as below
-    batch: int
+    config: Sample  # with its batch chosen
     device: torch.device
+
+    @property
+    def batch(self) -> int:
+        """Return how many samples are drawn at a time."""
+        assert self.config.batch is not None, "it is chosen"
+        return self.config.batch
 
     def sample(self, seeds_M: list[int], first: int = 0) -> Iterator[Tensor]:
         """Yield the samples of seeds, from `first` on, as `sampler.sample` does."""
@@ -49,4 +54,4 @@ def load(weights: Path, config: Sample, device: torch.device, batch: int | None 
     if config.compile:
         rows = 1 if config.solver == "dopri5" else batch
         field = checkpoint.load_compiled(weights, device, rows, "sample.compile")
-    return Drawing(field, space, config.model_copy(update={"batch": batch}), batch, device)
+    return Drawing(field, space, config.model_copy(update={"batch": batch}), device)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lirf import neighbours
+from lirf import pull as pull_
 from lirf.params import Correct
 from lirf.pull import Pull, correct
 from lirf.rows import FileRows, Room, Rows
@@ -124,3 +125,15 @@ def test_neither_memory_nor_where_latents_lie_changes_a_bit(seed: int, config: C
     for name in ("parents", "weights", "displacement", "novelty", "anchors"):
         assert getattr(small, name).tobytes() == getattr(whole, name).tobytes(), name
     assert small.spacing == whole.spacing
+
+
+@given(seeds, configs, st.integers(1, 4))
+def test_blocks_change_nothing_but_rounding(seed: int, config: Correct, rows: int):
+    z, bank = latents(seed, 9), latents(seed + 1, 12)
+    arguments = (z, bank, np.arange(12) < 8, np.arange(12) // 2, config, 0.5)
+    whole = correct(*arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pull_, "BLOCK_BYTES", rows * 8 * config.neighbours * z[0].size)
+        parts = correct(*arguments)
+    for name in ("latents", "weights", "displacement", "anchors"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), 1e-6, 1e-6)

@@ -361,6 +361,18 @@ def test_a_row_takes_the_place_of_a_stale_one(tmp_path: Path):
     assert [p.name for p in tmp_path.iterdir()] == ["runs.tsv"]
 
 
+def test_what_another_hand_writes_into_the_table_stays(tmp_path: Path):
+    plain, _, lirf = jobs(PLAN)
+    rows = Table.load(tmp_path / "runs.tsv")
+    Table.load(tmp_path / "runs.tsv").put(lirf, {"copies": 0.5})
+    rows.put(plain, {"copies": 0.7})
+    assert [r["method"] for r in Table.load(tmp_path / "runs.tsv").rows] == [
+        "lirf",
+        "plain",
+        "lirf",
+    ]
+
+
 def test_a_baseline_depends_on_less_than_the_loop():
     stages = graph.read(ROOT)
     assert not any(":" in name for name in graph.select(stages, "", upstream=True))

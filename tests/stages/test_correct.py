@@ -129,9 +129,7 @@ def test_spacings_and_anchors_leave_an_image_and_its_twin_out(
 
     unit = flat / np.linalg.norm(flat, axis=1, keepdims=True)
     best = np.argsort(np.where(other, -(unit @ unit.T), np.inf), axis=1, kind="stable")[:, :3]
-    left_out = correction.correct(
-        torch.from_numpy(flat), torch.from_numpy(flat), torch.from_numpy(best), 1.0, 0.5
-    )
+    left_out = correction.correct(torch.from_numpy(flat), torch.from_numpy(flat[best]), 1.0, 0.5)
     anchors = store.read_table(tmp_path / "anchors")
     assert anchors["id"].to_pylist() == [f"train-{i:05}" for i in range(2 * IMAGES)]
     np.testing.assert_allclose(
