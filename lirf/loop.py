@@ -61,8 +61,9 @@ def refine(
     """Densify `bank` by the rounds of `numbers`, and train `state` on the last bank.
 
     `state` is changed in place: within a turn it is that turn's, and when the iterator ends it is
-    the final model's. `augmented` are the rows of `train.augment_share`; `train.stop_on` is not
-    heeded. A round that admits nothing is no error; `admission.warning` says why.
+    the final model's. `augmented` are the rows of `train.augment_share`, without which there is no
+    augmentation; `train.stop_on` is not heeded. A round that admits nothing is no error;
+    `admission.warning` says why.
 
     Raises:
         ValueError: a loss or a sample is not finite, or the bank has too few rows for

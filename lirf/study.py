@@ -2,7 +2,7 @@
 
 Every method trains one network of the same size for the same number of steps and is asked for the
 same number of samples from the same noise. But for the loop, a method is a way to make more rows
-of the training points beforehand.
+of the training points beforehand; the loop has the rows of augmentation too, as in the workflow.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ PLAIN, BEST = "plain", "plain, best moment"
 AUGMENTED, JITTER, MIXUP = "augmented", "jitter", "mixup"
 PUBLISHED, LOOP, TRUTH = "loop, published", "loop", "truth"
 TASKS = (PLAIN, AUGMENTED, JITTER, MIXUP, PUBLISHED, LOOP)
+TOLD = (AUGMENTED, PUBLISHED, LOOP)  # of augmentation, by labels
 NOISE = "study"  # name of the noise that every method is asked with
 METHODS = (PLAIN, BEST, AUGMENTED, JITTER, MIXUP, PUBLISHED, LOOP, TRUTH)
 COLUMNS = {  # of the table: title and form
@@ -116,7 +117,7 @@ def settings(numbers: Params, seed: int, *, published: bool = False) -> Params:
             update={
                 "batch": config.batch,
                 "learning_rate": config.learning_rate,
-                "augment_share": 0.0,
+                "augment_share": config.augmented.share,
             }
         ),
         "sample": numbers.sample.model_copy(update={"seed": seed}),
@@ -169,8 +170,7 @@ def augment(
 
 def field(numbers: Params, at: Ground, outcome: Outcome) -> flow.Field:
     """Return the velocity field of an outcome's model."""
-    labels = LABELS if outcome.method == AUGMENTED else 0
-    state = _initial(settings(numbers, at.seed), at, labels)
+    state = _initial(settings(numbers, at.seed), at, outcome.method)
     weights = {name: torch.from_numpy(array) for name, array in outcome.weights.items()}
     state.ema.load_state_dict(weights)
     return training.ema_field(state)
@@ -214,18 +214,16 @@ def _cell(values: Sequence[float], form: str) -> str:
 def _run(numbers: Params, task: str, count: int, seed: int) -> list[Outcome]:
     numbers = settings(numbers, seed, published=task == PUBLISHED)
     at = ground(numbers, count, seed)
-    state = _initial(numbers, at, LABELS if task == AUGMENTED else 0)
+    state = _initial(numbers, at, task)
+    augmented = _versions(numbers, at) if task in TOLD else None
     if task in (LOOP, PUBLISHED):
         bank_rows = count
-        for turn in loop.refine(state, loop.begin(at.latents), numbers):
+        for turn in loop.refine(state, loop.begin(at.latents), numbers, augmented=augmented):
             bank_rows = len(turn.bank.latents)
         return [_outcome(numbers, at, state, task, bank_rows)]
     if task != PLAIN:
-        latents_NCHW, augmented = _enlarge(numbers, at, task)
-        config = numbers.train
-        if augmented is not None:
-            config = config.model_copy(update={"augment_share": numbers.spiral.augmented.share})
-        _train(state, latents_NCHW, config, numbers.spiral.steps, augmented)
+        latents_NCHW = _enlarge(numbers, at, task)
+        _train(state, latents_NCHW, numbers.train, numbers.spiral.steps, augmented)
         return [_outcome(numbers, at, state, task, len(latents_NCHW))]
     moments = []
     for end in np.linspace(0, numbers.spiral.steps, numbers.spiral.moments + 1)[1:].astype(int):
@@ -238,27 +236,29 @@ def _run(numbers: Params, task: str, count: int, seed: int) -> list[Outcome]:
     ]
 
 
-def _enlarge(
-    numbers: Params, at: Ground, task: str
-) -> tuple[np.ndarray, training.Augmented | None]:
-    """Return the rows to train on, and augmented ones with their labels."""
+def _versions(numbers: Params, at: Ground) -> training.Augmented:
+    """Return augmented rows with their labels."""
+    config = numbers.spiral
+    sizes = (config.augmented.rotation, config.augmented.scale, config.augmented.shift)
+    moved_A2, label_AL = augment(at.train, *sizes, config.rows_each, at.seed)
+    latents_ACHW = torch.from_numpy(at.space.scale(raw(moved_A2)))
+    return training.Augmented(latents_ACHW, torch.from_numpy(label_AL.astype(np.float32)))
+
+
+def _enlarge(numbers: Params, at: Ground, task: str) -> np.ndarray:
+    """Return the rows to train on, [N, 2, 1, 1]."""
     config, latents_ND = numbers.spiral, _flat(at.latents, np.float32)
     if task == AUGMENTED:
-        amounts = config.augmented
-        sizes = (amounts.rotation, amounts.scale, amounts.shift)
-        moved_A2, label_AL = augment(at.train, *sizes, config.rows_each, at.seed)
-        latents_ACHW = torch.from_numpy(at.space.scale(raw(moved_A2)))
-        labels = torch.from_numpy(label_AL.astype(np.float32))
-        return at.latents, training.Augmented(latents_ACHW, labels)
+        return at.latents
     if task == JITTER:
         more_AD = jitter(latents_ND, config.jitter, config.rows_each, at.seed)
     else:
         more_AD = mixup(latents_ND, config.mixup, config.rows_each, at.seed)
-    return more_AD.reshape(-1, *SHAPE), None
+    return more_AD.reshape(-1, *SHAPE)
 
 
-def _initial(numbers: Params, at: Ground, labels: int) -> training.State:
-    return training.initial(numbers.initialize, at.space, CPU, labels)
+def _initial(numbers: Params, at: Ground, method: str) -> training.State:
+    return training.initial(numbers.initialize, at.space, CPU, LABELS if method in TOLD else 0)
 
 
 def _train(

@@ -138,8 +138,8 @@ def train(
 
     All rows are equally likely, unless `config.real_share` says how many of a batch are rows where
     `real_N` (bool, on the CPU; None: everywhere) is true: exactly that share where it is a whole
-    number of rows, else on average. Without other rows it says nothing. Then, with
-    `config.augment_share`, each row is replaced with that probability by one of `augmented`, which
+    number of rows, else on average. Without other rows it says nothing. Then each row is replaced,
+    with the probability `config.augment_share`, by one of `augmented`, if there are any, which
     comes with its label; all others have a label of zeros. `config.jitter` is the standard
     deviation of fresh Gaussian noise on every row.
 
@@ -159,7 +159,6 @@ def train(
             knows no labels, or others than those of `augmented`.
     """
     assert tuple(latents_NCHW.shape[1:]) == state.space.shape, "latents have the space's shape"
-    assert augmented is not None or not config.augment_share, "there are augmented rows to share"
     labels = state.config.get("labels", 0)
     draw = drawer(latents_NCHW, config, labels, state.generator, augmented, real_N, share)
     device = latents_NCHW.device

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from lirf import checkpoint, loop, params, store, training
+from lirf import augmentation, checkpoint, loop, params, store, training
 from lirf.space import Space
 from stages.admit import admit
 from stages.command import Out
@@ -24,7 +24,10 @@ IMAGES = 8
 
 
 def numbers(**change: object) -> params.Params:
-    """Return small numbers: two rounds of 30 steps, most candidates admitted, and restored."""
+    """Return small numbers: two rounds of 30 steps, most candidates admitted, and restored.
+
+    Half of every batch is augmented, as shipped.
+    """
     admit = {"rule": "quantile", "quantile": 1.0, "novelty": 0.05, "share": 0.8, "restore": 0.7}
     sections = {
         "device": "cpu",
@@ -54,12 +57,29 @@ def latents() -> np.ndarray:
     return np.stack([images, images[..., ::-1]], axis=1).reshape(-1, *SPACE.shape)
 
 
+@pytest.fixture
+def augmented() -> training.Augmented:
+    random = np.random.default_rng(1)
+    versions, labels = (
+        torch.from_numpy(random.standard_normal(shape, np.float32))
+        for shape in ((5, *SPACE.shape), (5, len(augmentation.LABELS)))
+    )
+    return training.Augmented(versions, labels)
+
+
+def start(small: params.Params) -> training.State:
+    """Return the untrained state of a network that takes augmentation labels."""
+    return training.initial(small.initialize, SPACE, CPU, len(augmentation.LABELS))
+
+
 def begin(latents: np.ndarray) -> loop.Bank:
     return loop.begin(latents, np.arange(len(latents)) // 2)
 
 
-def write_start(folder: Path, latents: np.ndarray, small: params.Params) -> None:
-    """Write bank r00 and the untrained weights."""
+def write_start(
+    folder: Path, latents: np.ndarray, augmented: training.Augmented, small: params.Params
+) -> None:
+    """Write bank r00, the augmented latents and the untrained weights."""
     columns = {
         "id": [f"train-{i}" for i in range(len(latents))],
         "round": ["r00"] * len(latents),
@@ -68,10 +88,10 @@ def write_start(folder: Path, latents: np.ndarray, small: params.Params) -> None
     }
     (folder / "r00").mkdir()
     store.write_bank(folder / "r00" / "bank", "r00", latents, store.bank_rows(columns), SPACE)
-    none = store.bank_rows({"id": pa.array([], pa.string())})
-    store.write_latents(folder / "r00" / "augmented", latents[:0], none, SPACE)
-    state = training.initial(small.initialize, SPACE, CPU)
-    checkpoint.save(state, folder / "r00" / "weights")
+    labels = dict(zip(augmentation.LABELS, augmented.labels.numpy().T, strict=True))
+    versions = folder / "r00" / "augmented"
+    store.write_latents(versions, augmented.latents.numpy(), pa.table(labels), SPACE)
+    checkpoint.save(start(small), folder / "r00" / "weights")
 
 
 def run_train(small: params.Params, folder: Path, run: str, after: Path) -> None:
@@ -90,16 +110,17 @@ def weights(state: training.State) -> dict[str, torch.Tensor]:
 def test_it_equals_the_stages_bit_for_bit(
     tmp_path: Path,
     latents: np.ndarray,
+    augmented: training.Augmented,
     monkeypatch: pytest.MonkeyPatch,
     train_options: dict[str, Any],
 ):
     monkeypatch.chdir(tmp_path)
     small = numbers()
     small = small.model_copy(update={"train": small.train.model_copy(update=train_options)})
-    write_start(tmp_path, latents, small)
-    state = training.initial(small.initialize, SPACE, CPU)
+    write_start(tmp_path, latents, augmented, small)
+    state = start(small)
     after, sizes = tmp_path / "r00", [len(latents)]
-    for turn in loop.refine(state, begin(latents), small):
+    for turn in loop.refine(state, begin(latents), small, augmented=augmented):
         run_train(small, tmp_path, turn.name, after)
         here = tmp_path / turn.name
         stored = checkpoint.load(here / "weights", CPU)
@@ -144,15 +165,16 @@ def test_a_refined_row_is_of_no_image(latents: np.ndarray):
     assert grown.group[-3:].min() > grown.group[:-3].max()
 
 
-def test_rounds_that_admit_nothing_end_with_the_weights_of_plain_training(latents: np.ndarray):
+def test_rounds_that_admit_nothing_end_with_the_weights_of_plain_training(
+    latents: np.ndarray, augmented: training.Augmented
+):
     nothing = LOADED.admit.model_copy(update={"rule": "published", "tau": 1e-9})
     small = numbers(admit=nothing)
-    state = training.initial(small.initialize, SPACE, CPU)
-    sizes = [len(turn.bank.latents) for turn in loop.refine(state, begin(latents), small)]
-    assert sizes == [len(latents)] * 2
-    plain = training.initial(small.initialize, SPACE, CPU)
-    rate = training.cooldown(90, 25)
-    for _ in training.train(plain, torch.from_numpy(latents), small.train, 90, rate=rate):
+    state, plain = start(small), start(small)
+    turns = loop.refine(state, begin(latents), small, augmented=augmented)
+    assert [len(turn.bank.latents) for turn in turns] == [len(latents)] * 2
+    real, rate = torch.from_numpy(latents), training.cooldown(90, 25)
+    for _ in training.train(plain, real, small.train, 90, augmented, rate=rate):
         pass
     torch.testing.assert_close(weights(state), weights(plain), rtol=0, atol=0)
 

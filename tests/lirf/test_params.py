@@ -28,7 +28,7 @@ def broken(tmp_path: Path, old: str, new: str) -> str:
 def test_the_shipped_file_is_valid_and_frozen():
     shipped = params.load(SHIPPED)
     assert len(shipped.rounds) >= 3
-    assert shipped.rounds["r01"].lambda_ == 0.35
+    assert shipped.rounds["r01"].lambda_ == 0.6
     assert shipped.models["final"].cooldown == shipped.models["baseline"].cooldown == 1200
     assert shipped.models["r01"].cooldown == 0
     with pytest.raises(ValidationError, match="frozen"):
@@ -52,7 +52,7 @@ def test_scientific_notation_is_a_number(tmp_path: Path):
         ),
         ("device: auto", "devise: auto", "devise: unknown key; did you mean `device`?"),
         (
-            "{after: r00, lambda: 0.35}",
+            "{after: r00, lambda: 0.6}",
             "{after: r00, lamda: 0.5}",
             "rounds.r01.lamda: unknown key; did you mean `lambda`?",
         ),
@@ -88,7 +88,7 @@ def test_unknown_and_missing_keys(tmp_path: Path, old: str, new: str, message: s
         ("colour: grey", "colour: gray", "prepare.colour = 'gray': should be 'grey' or 'rgb'"),
         ("flip: false", "flip: 0", "prepare.flip = 0: should be a valid boolean"),
         (
-            "r00, lambda: 0.35}",
+            "r00, lambda: 0.6}",
             "r00, lambda: 1.8}",
             "rounds.r01.lambda = 1.8: should be less than or equal to 1",
         ),
@@ -96,11 +96,11 @@ def test_unknown_and_missing_keys(tmp_path: Path, old: str, new: str, message: s
         ("betas: [0.9, 0.999]", "betas: [0.9, 1.0]", "train.betas.1 = 1.0: should be less than 1"),
         ("  tau: 0.1", "  tau: .nan", "admit.tau = nan: should be"),
         ("checkpoint_every: 500", "checkpoint_every: -500", "train.checkpoint_every = -"),
-        ("augment_share: 0.0", "augment_share: 1.2", "train.augment_share = 1.2: should be less"),
+        ("augment_share: 0.5", "augment_share: 1.2", "train.augment_share = 1.2: should be less"),
         ("jitter: 0.0", "jitter: -0.1", "train.jitter = -0.1: should be greater"),
         ("real_share: 0.2", "real_share: 2.0", "train.real_share = 2.0: should be less"),
         ("start: warm", "start: cold", "train.start = 'cold': should be 'warm' or 'fresh'"),
-        ("copies: 0", "copies: -1", "encode.augmentation.copies = -1: should be greater"),
+        ("copies: 20", "copies: -1", "encode.augmentation.copies = -1: should be greater"),
         ("rotation: 10", "rotation: 200", "encode.augmentation.rotation = 200: should be less"),
         ("generator: network", "generator: gan", "evaluate.generator = 'gan': should be 'network'"),
         ("mixup_neighbours: 3", "mixup_neighbours: 0", "evaluate.mixup_neighbours = 0: should be"),
@@ -151,14 +151,13 @@ def test_rounds_are_a_chain_and_the_comparison_is_fair(
 
 
 def test_augmented_images_are_drawn_only_where_there_are_some(tmp_path: Path):
-    message = broken(tmp_path, "augment_share: 0.0", "augment_share: 0.12")
-    assert message == (
-        "train.augment_share = 0.12: there are no augmented images; set encode.augmentation.copies"
+    assert broken(tmp_path, "copies: 20", "copies: 0") == (
+        "train.augment_share = 0.5: there are no augmented images; set encode.augmentation.copies"
         " to 1 or more, or the share to 0"
     )
-    both = SHIPPED.read_text().replace("augment_share: 0.0", "augment_share: 0.12")
-    (tmp_path / "params.yaml").write_text(both.replace("copies: 0 #", "copies: 4 #"))
-    assert params.load(tmp_path / "params.yaml").encode.augmentation.copies == 4
+    neither = SHIPPED.read_text().replace("augment_share: 0.5", "augment_share: 0.0")
+    (tmp_path / "params.yaml").write_text(neither.replace("copies: 20 #", "copies: 0 #"))
+    assert params.load(tmp_path / "params.yaml").encode.augmentation.copies == 0
 
 
 @pytest.mark.parametrize(
