@@ -134,7 +134,7 @@ def _evaluation(facts: Facts) -> str:
 ## Evaluation
 {warning}
 {table}
-The baseline is the same network trained for as many steps on the training images alone.
+The baseline is the same network trained for as many steps on the same images without the rounds.
 {MEASURES}
 """
 

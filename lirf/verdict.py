@@ -118,8 +118,8 @@ def _good(final: Result, judged: Mapping[str, Judgement], policy: Page) -> Answe
     """Answer whether the samples are good."""
     rule = (
         "Each of precision, recall, density, coverage, Frechet distance and Vendi score is held"
-        " against the baseline's, which has the same network and as many steps on the training"
-        f" images alone. Shares differ when they are more than {SIGMAS} standard errors apart; the"
+        " against the baseline's, which has the same network and as many steps, but no rounds."
+        f" Shares differ when they are more than {SIGMAS} standard errors apart; the"
         f" others when they differ by more than {_percent(policy.margin)}, density in its distance"
         " from 1. Good: some better and none worse. As good: none differs. Good in part: some"
         " better, some worse. Worse: some worse and none better."
@@ -186,8 +186,8 @@ def _notes(final: Result, rounds: Sequence[Result]) -> tuple[str, ...]:
         )
     if not sum(one["admitted"] for one in rounds):
         notes.append(
-            "No round admitted anything: the loop was trained on the training images alone, as the"
-            " baseline was."
+            "No round admitted anything: the loop was trained on the rows that the baseline was"
+            " trained on."
         )
     notes.append("One run with one seed: it says nothing of how far another would differ.")
     return tuple(notes)
