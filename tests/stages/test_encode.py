@@ -135,7 +135,7 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, images: Path, model
 def test_without_copies_the_augmented_part_is_empty(
     tmp_path: Path, images: Path, model: Path
 ) -> None:
-    encode(numbers(), images, model, *outs(tmp_path))
+    encode(numbers(copies=0), images, model, *outs(tmp_path))
     versions = store.read_latents(tmp_path / "augmented")
     assert versions.latents.shape == (0, 2, 4, 4)
     assert versions.rows.num_rows == 0
