@@ -1,25 +1,28 @@
 """Frechet distance and copies against evaluations of the network, for every solver.
 
-    python tests/benchmarks/solvers.py --data DIR --out DIR [--samples N] [--no-dopri5]
+    python tests/benchmarks/solvers.py [--data DIR ...] [--out DIR] [--samples N] [--no-dopri5]
 
-Draws the samples of `evaluate` from a trained model of the workflow (`DIR/final/weights`) and
-measures them as it does; nothing in DIR is changed. Writes `table.md`, `solvers.tsv` and
-`solvers.png`, and says which fixed solver is the cheapest within 1 % of the best Frechet distance.
+Draws the samples of `evaluate` from trained models of the workflow (`DIR/final/weights`) and
+measures them as it does with `evaluate.features: pixels`; nothing in DIR is changed. Several DIR
+are runs of several seeds, such as `python -m pipeline.comparison --keep` leaves, and their mean is
+taken. Writes `table.md`, `solvers.tsv` and `solvers.png`, and says which fixed solver is the
+cheapest within 1 % of the best Frechet distance.
 """
 # ruff: noqa: T201
 
 import argparse
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
+from finished import CPU, ROOT, Finished
 
-from lirf import autoencoder as autoencoding
-from lirf import checkpoint, features, metrics, nearest, params, report, sampler, store
+from lirf import checkpoint, features, metrics, nearest, params, report, sampler
 
-ROOT = Path(__file__).parents[2]
 STEPS = {
     "euler": (5, 10, 20, 40, 80),
     "heun": (3, 5, 10, 20, 40),
@@ -31,7 +34,7 @@ WITHIN = 1.01
 
 @dataclass(frozen=True)
 class Row:
-    """One solver at one number of steps."""
+    """One solver at one number of steps, of one run or of several in the mean."""
 
     solver: str
     steps: int
@@ -54,23 +57,12 @@ class Counted:
 
 def measure(data: Path, samples: int, solvers: dict[str, tuple[int, ...]]) -> list[Row]:
     """Return a row for every solver and number of steps."""
-    numbers, cpu = params.load(ROOT / "params.yaml"), torch.device("cpu")
-    field, space = checkpoint.load_field(data / "final" / "weights", cpu)
-    decoder = autoencoding.load(data / "autoencoder", cpu)
-    part = store.read_part(data / "images")
-    split, flip = (np.array(part.rows[name].to_pylist()) for name in ("split", "flip"))
-    train = part.array[(split == "train") & ~flip.astype(bool)]
-    pixels, batch = features.pixels(), numbers.sample.images
-
-    def decode(z_MCHW: np.ndarray) -> np.ndarray:
-        return autoencoding.decode(decoder, z_MCHW, space, batch, cpu)
-
-    def restored(images_NCHW: np.ndarray) -> np.ndarray:
-        return decode(space.scale(autoencoding.encode(decoder, images_NCHW, batch, cpu)))
-
-    known = np.stack([pixels.extract(one) for one in nearest.versions(train, restored)])
-    real = pixels.extract(part.array[split == "heldout"])
-    seeds = sampler.seeds(numbers.evaluate.seed, "evaluate", samples)
+    run, numbers = Finished.read(data), params.load(ROOT / "params.yaml")
+    field, space = checkpoint.load_field(data / "final" / "weights", CPU)
+    extract = features.pixels().extract
+    known_VNF = np.stack([extract(one) for one in nearest.versions(run.train, run.again)])
+    real_NF = extract(run.heldout)
+    noise = sampler.seeds(numbers.evaluate.seed, "evaluate", samples)
     rows = []
     for solver, counts in solvers.items():
         for steps in counts:
@@ -78,23 +70,30 @@ def measure(data: Path, samples: int, solvers: dict[str, tuple[int, ...]]) -> li
                 update={"solver": solver, "steps": steps or numbers.sample.steps}
             )
             counted, began = Counted(field), time.process_time()
-            drawn = [z.numpy() for z in sampler.sample(counted, seeds, space.shape, config, cpu)]
+            drawn = [z.numpy() for z in sampler.sample(counted, noise, space.shape, config, CPU)]
             took = time.process_time() - began
-            fake = pixels.extract(decode(np.concatenate(drawn)))
-            distance, copied = metrics.frechet(fake, real).value, metrics.copies(fake, known).share
+            fake_MF = extract(run.decode(np.concatenate(drawn)))
+            distance = metrics.frechet(fake_MF, real_NF).value
+            copied = metrics.copies(fake_MF, known_VNF).share
             assert distance is not None, "there are images enough"
             rows.append(Row(solver, steps, counted.points / samples, distance, copied, took))
             print(rows[-1], flush=True)
     return rows
 
 
+def mean(runs: Sequence[list[Row]]) -> list[Row]:
+    """Return the mean of the same solvers over runs."""
+    names = ("evaluations", "frechet", "copies", "seconds")
+    return [
+        replace(same[0], **{name: fmean(getattr(row, name) for row in same) for name in names})
+        for same in zip(*runs, strict=True)
+    ]
+
+
 def write(rows: list[Row], out: Path) -> None:
     """Write the table, its numbers and the picture."""
     out.mkdir(parents=True, exist_ok=True)
-    names = ("solver", "steps", "evaluations", "frechet", "copies", "seconds")
-    lines = ["\t".join(names)]
-    lines += ["\t".join(f"{getattr(row, name)}" for name in names) for row in rows]
-    (out / "solvers.tsv").write_text("\n".join(lines) + "\n")
+    (out / "solvers.tsv").write_text(report.tsv([asdict(row) for row in rows]))
     table = [
         "| solver | steps | evaluations | Frechet | copies | s |",
         "|---|---:|---:|---:|---:|---:|",
@@ -136,13 +135,13 @@ def draw(rows: list[Row], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", type=Path, default=ROOT / "data")
+    parser.add_argument("--data", type=Path, nargs="+", default=[ROOT / "data"])
     parser.add_argument("--out", type=Path, default=ROOT / ".scratch" / "solvers")
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--no-dopri5", action="store_true")
     options = parser.parse_args()
     solvers = {name: steps for name, steps in STEPS.items() if steps[0] or not options.no_dopri5}
-    write(measure(options.data, options.samples, solvers), options.out)
+    write(mean([measure(data, options.samples, solvers) for data in options.data]), options.out)
 
 
 if __name__ == "__main__":
