@@ -310,10 +310,14 @@ class PointAugmentation(Section):
     shift: NonNegative
 
 
-class Published(Section):
-    """The loop as it was published, with a threshold that admits something."""
+class PlaneLoop(Section):
+    """A loop in the plane: lambda of each round, and the workflow's keys of the same names."""
 
+    lambdas: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1, strict=False)
+    ]
     ratio: Positive
+    real_share: Fraction | None
     correct: Correct
     admit: Admit
 
@@ -331,15 +335,12 @@ class Spiral(Section):
     batch: Count
     learning_rate: Positive
     network: MLP
-    dimensions: Count
-    lambdas: Annotated[
-        tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1, strict=False)
-    ]
     rows_each: Count
     augmented: PointAugmentation
     jitter: NonNegative
     mixup: Count
-    published: Published
+    loop: PlaneLoop
+    published: PlaneLoop
 
 
 class Round(Section):

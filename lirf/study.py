@@ -102,15 +102,16 @@ def yardstick(numbers: Params, count: int, seed: int) -> Outcome:
 def settings(numbers: Params, seed: int, *, published: bool = False) -> Params:
     """Return the numbers of one run: the pipeline's own, but for what section `spiral` says."""
     config = numbers.spiral
-    names = [f"r{index:02}" for index in range(1, len(config.lambdas) + 1)]
+    turns = config.published if published else config.loop
+    names = [f"r{index:02}" for index in range(1, len(turns.lambdas) + 1)]
     before = dict(zip([*names, "final"], ["r00", *names], strict=True))
     each = config.steps // len(before)
     steps = dict.fromkeys(names, each) | {"final": config.steps - each * len(names)}
     rounds = {
         name: Round.model_validate({"after": before[name], "lambda": lambda_})
-        for name, lambda_ in zip(names, config.lambdas, strict=True)
+        for name, lambda_ in zip(names, turns.lambdas, strict=True)
     }
-    sections: dict[str, Any] = {
+    own = {
         "device": "cpu",
         "initialize": Initialize(seed=seed, prediction="velocity", network=config.network),
         "train": numbers.train.model_copy(
@@ -118,17 +119,16 @@ def settings(numbers: Params, seed: int, *, published: bool = False) -> Params:
                 "batch": config.batch,
                 "learning_rate": config.learning_rate,
                 "augment_share": config.augmented.share,
+                "real_share": turns.real_share,
             }
         ),
-        "sample": numbers.sample.model_copy(update={"seed": seed}),
-        "correct": numbers.correct.model_copy(update={"dimensions": config.dimensions}),
+        "sample": numbers.sample.model_copy(update={"seed": seed, "ratio": turns.ratio}),
+        "correct": turns.correct,
+        "admit": turns.admit,
         "rounds": rounds,
         "models": {name: Model(after=before[name], steps=steps[name]) for name in before},
     }
-    if published:
-        sections["sample"] = sections["sample"].model_copy(update={"ratio": config.published.ratio})
-        sections |= {"correct": config.published.correct, "admit": config.published.admit}
-    return numbers.model_copy(update=sections)
+    return numbers.model_copy(update=own)
 
 
 def jitter(latents_ND: np.ndarray, reach: float, copies: int, seed: int) -> np.ndarray:

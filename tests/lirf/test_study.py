@@ -21,10 +21,13 @@ def tiny(**change: object) -> Params:
         "counts": (COUNT,), "seeds": (0, 1), "samples": 40, "steps": 60,
         "moments": 4, "batch": 8, "rows_each": 5, "network": MLP(kind="mlp", width=8, depth=1),
     }  # fmt: skip
-    spiral = LOADED.spiral.model_copy(update={**sizes, **change})
-    admit = LOADED.admit.model_copy(update={"rule": "quantile", "quantile": 1.0, "novelty": 0.1})
-    sample = LOADED.sample.model_copy(update={"ratio": 2.0, "steps": 3})
-    return LOADED.model_copy(update={"spiral": spiral, "admit": admit, "sample": sample})
+    admit = LOADED.spiral.loop.admit.model_copy(update={"quantile": 1.0, "novelty": 0.1})
+    loop = LOADED.spiral.loop.model_copy(
+        update={"lambdas": (0.9, 0.6), "ratio": 2.0, "admit": admit}
+    )
+    spiral = LOADED.spiral.model_copy(update={**sizes, "loop": loop, **change})
+    sample = LOADED.sample.model_copy(update={"steps": 3})
+    return LOADED.model_copy(update={"spiral": spiral, "sample": sample})
 
 
 @pytest.mark.parametrize("steps", [60, 61, 63])
@@ -32,16 +35,14 @@ def tiny(**change: object) -> Params:
 def test_the_loop_has_the_steps_of_the_others(steps: int, published: bool):
     numbers = study.settings(tiny(steps=steps), 3, published=published)
     assert sum(model.steps for model in numbers.models.values()) == steps
+    theirs = numbers.spiral.published if published else numbers.spiral.loop
+    names = ["r00", "r01", "r02", "r03"][: len(theirs.lambdas) + 1]
     rounds = [(round_.after, round_.lambda_) for round_ in numbers.rounds.values()]
-    assert rounds == list(zip(["r00", "r01", "r02"], LOADED.spiral.lambdas, strict=True))
-    assert {name: model.after for name, model in numbers.models.items()} == {
-        "r01": "r00", "r02": "r01", "r03": "r02", "final": "r03",
-    }  # fmt: skip
-    theirs = LOADED.spiral.published
-    own = LOADED.correct.model_copy(update={"dimensions": LOADED.spiral.dimensions})
-    expected = (theirs.correct, theirs.admit) if published else (own, tiny().admit)
-    assert (numbers.correct, numbers.admit) == expected
-    assert numbers.sample.ratio == (theirs.ratio if published else 2.0)
+    assert rounds == list(zip(names[:-1], theirs.lambdas, strict=True))
+    after = {name: model.after for name, model in numbers.models.items()}
+    assert after == dict(zip([*names[1:], "final"], names, strict=True))
+    assert (numbers.correct, numbers.admit) == (theirs.correct, theirs.admit)
+    assert (numbers.sample.ratio, numbers.train.real_share) == (theirs.ratio, theirs.real_share)
 
 
 @pytest.mark.parametrize("task", study.TASKS)
