@@ -457,7 +457,7 @@ def _sweep(folder: Path, jobs: Iterable[Job]) -> None:
 async def _run(
     options: argparse.Namespace, table: Table, jobs: list[Job], source: Path, descriptor: int
 ) -> int:
-    """Run what is missing or stale; return the exit status."""
+    """Run what is missing or stale, or all where asked to; return the exit status."""
     todo = []
     for job in jobs:
         row = table.find(job)
@@ -466,6 +466,8 @@ async def _run(
         elif any(table.state(job, run) != "there" for run in job.rows):
             table.put(job, row)
     _say(f"{len(jobs) - len(todo)} of {len(jobs)} models are in {table.path}")
+    if options.again:
+        todo = jobs
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     stop = asyncio.Event()
     bench = Bench(
@@ -528,6 +530,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("-j", "--jobs", type=int, default=2, help="runs at the same time")
     parser.add_argument("--threads", type=int, default=1, help="of each run: OMP_NUM_THREADS")
     parser.add_argument("--keep", action="store_true", help="keep the folders of finished runs")
+    parser.add_argument("--again", action="store_true", help="run what is in the table, too")
     parser.add_argument("--list", action="store_true", help="only say what is there")
     parser.add_argument(
         "--render", action="store_true", help=f"only draw what is there: dvc repro {RENDER}"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -229,6 +230,23 @@ def test_only_what_is_missing_runs_again(project: Path, env: dict[str, str]):
     after = table(project).read_text().splitlines()
     assert [line for line in after if "\tbad\t" not in line] == before
     assert len(after) == len(before) + 1
+
+
+@pytest.mark.usefixtures("first")
+def test_what_is_in_the_table_can_be_had_again(project: Path, env: dict[str, str]):
+    before = numbers.parse(table(project).read_text(), "runs.tsv")
+    began(env)
+    done = compare(project, env, "--again", "--keep", "--study", "parts")
+    assert "1 of 1 models are in" in done.stdout
+    assert "0 of 5 stages ran" in done.stdout
+    assert began(env) == [], "the cache has it all"
+    (folder,) = (project / ".scratch" / "comparison" / "trial" / "runs").glob("digits-lirf-0-*")
+    assert (folder / "data" / "final" / "weights").exists()
+    shutil.rmtree(folder)
+    after = numbers.parse(table(project).read_text(), "runs.tsv")
+    told = {"seconds", "ran"}
+    places = [{key: row[key] for key in row.keys() - told} for row in (*before, *after)]
+    assert all(places.count(place) == 2 for place in places)
 
 
 @pytest.mark.usefixtures("first")
