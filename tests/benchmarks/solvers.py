@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from finished import CPU, ROOT, Finished
 
-from lirf import checkpoint, features, metrics, nearest, params, report, sampler
+from lirf import features, metrics, nearest, params, report, sampler
 
 STEPS = {
     "euler": (5, 10, 20, 40, 80),
@@ -58,7 +58,7 @@ class Counted:
 def measure(data: Path, samples: int, solvers: dict[str, tuple[int, ...]]) -> list[Row]:
     """Return a row for every solver and number of steps."""
     run, numbers = Finished.read(data), params.load(ROOT / "params.yaml")
-    field, space = checkpoint.load_field(data / "final" / "weights", CPU)
+    field, shape = run.model("final", numbers.sample).field, run.space.shape
     extract = features.pixels().extract
     known_VNF = np.stack([extract(one) for one in nearest.versions(run.train, run.again)])
     real_NF = extract(run.heldout)
@@ -70,7 +70,7 @@ def measure(data: Path, samples: int, solvers: dict[str, tuple[int, ...]]) -> li
                 update={"solver": solver, "steps": steps or numbers.sample.steps}
             )
             counted, began = Counted(field), time.process_time()
-            drawn = [z.numpy() for z in sampler.sample(counted, noise, space.shape, config, CPU)]
+            drawn = [z.numpy() for z in sampler.sample(counted, noise, shape, config, CPU)]
             took = time.process_time() - began
             fake_MF = extract(run.decode(np.concatenate(drawn)))
             distance = metrics.frechet(fake_MF, real_NF).value
