@@ -491,14 +491,17 @@ async def _run(
 def _list(table: Table, jobs: Iterable[Job]) -> None:
     """Say for every row of the plan whether it is there."""
     states = [(run, table.state(job, run)) for job in jobs for run in job.rows]
-    for run, state in states:
-        _say(f"{state:8}{run.study:12}{run.dataset:10}{run.method:32}seed {run.seed}")
+    lines = [
+        f"{state:8}{run.study:12}{run.dataset:10}{run.method:32}seed {run.seed}"
+        for run, state in states
+    ]
     count = Counter(state for _, state in states)
     others = {_place(row) for row in table.rows} - {_place(vars(run)) for run, _ in states}
-    _say(
+    lines.append(
         f"{count['there']} there, {count['stale']} stale (other code, params or images),"
         f" {count['missing']} missing; {len(others)} rows of no run that was asked for"
     )
+    _say("\n".join(lines))
 
 
 def _say(line: str) -> None:

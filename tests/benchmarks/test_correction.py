@@ -16,7 +16,7 @@ import torch
 
 from lirf import farthest, neighbours, pull
 from lirf.params import Correct
-from lirf.rows import Room
+from lirf.rows import Room, blocks
 
 SHAPE = (4, 32, 32)
 D = 4 * 32 * 32
@@ -57,6 +57,7 @@ def test_correction(paired, machine, full, say):
     m = n = 10_000 if full else 40
     z, bank = latents(0, m), latents(1, n)
     real, group = np.ones(n, bool), np.arange(n)
+    machine.forget_peak()
     before = machine.peak_gib()
     done = []
 
@@ -91,17 +92,18 @@ def test_correction_beside_the_dense_formulation(paired, machine, full, say):
 
 
 @clock
-def test_a_slice_of_many(paired, machine, full, say):
-    """2,048 queries of 100,000 against as many anchors, all in files, in 2 GiB; a slice of it."""
-    m, n = (2048, 100_000) if full else (20, 60)
+@pytest.mark.parametrize("m", [16_384, 100_000], ids=["block", "whole"])
+def test_search_of_many(paired, machine, full, say, m: int):
+    """100,000 queries among as many anchors, all in files, in 2 GiB: one block of them, and all."""
+    m, n = (m, 100_000) if full else (m // 1000, 60)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         room = Room(0, Path(folder))
         z, bank = room.empty((m, D)), room.empty((n, D))
         for rows, seed in ((z, 0), (bank, 1)):
             generator = np.random.default_rng(seed)
-            for start in range(0, len(rows), 1000):
-                some = slice(start, min(start + 1000, len(rows)))
+            for some in blocks(len(rows), 1, 1000):
                 rows[some] = generator.standard_normal((some.stop - some.start, D), np.float32)
+        machine.forget_peak()
         before = machine.peak_gib()
         product, took = paired(
             lambda: neighbours.nearest(z, bank, 4, "euclidean"), machine.sgemm, rounds=1

@@ -3,9 +3,10 @@
 That loop sends one tensor at a time to the device, asks for every loss, and averages weights one by
 one. Both see the same rows, noise and times, so that their losses are the same but for rounding.
 
-On a CPU once on one thread by the processor's time, which repeats on a busy machine, and once on
-all cores by the clock, which says something on an idle one. On a GPU with a network of the size
-that images of 256 px are made with, compiled and in bfloat16; the tutorial's loop is in float32.
+On a CPU on one thread by the processor's time, which repeats on a busy machine, as it comes and by
+the levers, compiled in bfloat16; and on all cores by the clock, which says something on an idle
+one. On a GPU by the levers, and a network of the size that images of 256 px are made with. The
+tutorial's loop is in float32 throughout.
 """
 
 import time
@@ -22,6 +23,7 @@ from lirf.space import Space
 LOADED = params.load(Path(__file__).parents[2] / "params.yaml")
 SPACE = Space("f00d", (4, 4, 4), (0.0,) * 4, (1.0,) * 4)
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
+LEVERS = {"precision": "bfloat16", "compile": True}
 TOLERANCE = 1e-3  # of a loss, relative
 ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 OPEN = LOADED.sample.model_copy(update={"batch": None})
@@ -93,15 +95,21 @@ class Duel:
 
 
 @pytest.mark.benchmark(timer=time.process_time)
-def test_a_step(paired, machine, full, say):
-    duel = Duel([start(SPACE, CPU) for _ in range(2)], LOADED.train, 50 if full else 3)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler's own
+@pytest.mark.parametrize("options", [{}, LEVERS], ids=["as it comes", "levers"])
+def test_a_step(paired, machine, full, say, options: dict[str, Any]):
+    config = LOADED.train.model_copy(update=options)
+    network = {} if full else {"width": 16, "depth": 1, "heads": 1}
+    duel = Duel([start(SPACE, CPU, **network) for _ in range(2)], config, 50 if full else 3)
+    duel.fast()  # compiles
     product, took = paired(duel.fast, lambda: 1 / machine.seconds(duel.slow), 5)
     weights = sum(weight.numel() for weight in duel.ours.network.parameters())
     rate = machine.sgemm(64, 512, 128) if full else 1
-    share = 6 * weights * LOADED.train.batch * 4 * duel.steps / (took * rate)
+    share = 6 * weights * config.batch * 4 * duel.steps / (took * rate)
     say(
-        f"training {1e3 * took / duel.steps:.1f} ms a step, {1 / product:.2f} times the naive rate;"
-        f" {share:.2f} of a product of 64 x 512 x 128"
+        f"training {_named(options)}: {1e3 * took / duel.steps:.1f} ms a step,"
+        f" {1 / product:.2f} times the naive rate;"
+        f" {share:.2f} of a product of 64 x 512 x 128 in float32"
     )
     duel.assert_same(TOLERANCE)
 
@@ -123,6 +131,10 @@ def test_a_step_on_all_cores(paired, all_cores, full, say):
     duel.assert_same(TOLERANCE)
 
 
+def _named(options: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in options.items()) or "as it comes"
+
+
 def operations(weights: int, tokens: int, width: int, depth: int, batch: int) -> float:
     """Return those of a training step: 6 a weight and token, and attention's two products.
 
@@ -138,8 +150,7 @@ def operations(weights: int, tokens: int, width: int, depth: int, batch: int) ->
 def test_a_step_of_a_large_network_on_a_gpu(paired, machine, full, say):
     network = LARGE if full else {"width": 64, "depth": 2, "heads": 2}
     options: dict[str, Any] = {"batch": 256 if full else 8}
-    fast = {"precision": "bfloat16", "compile": True}
-    config = LOADED.train.model_copy(update=options | fast)
+    config = LOADED.train.model_copy(update=options | LEVERS)
     duel = Duel([start(LARGE_SPACE, GPU, **network) for _ in range(2)], config, 25 if full else 3)
     duel.fast()  # compiles
     duel.losses[0].clear()
