@@ -25,6 +25,8 @@ from toy import (
     within,
 )
 
+from pipeline.lock import owner
+
 pytestmark = pytest.mark.remote
 
 GRAPH = """
@@ -147,6 +149,9 @@ def test_a_killed_worker_leaves_no_process_and_no_lock(
         stage = int(pids.read_text().split()[-1])
         os.kill(killed.pid, signal.SIGKILL)
         wait_for(lambda: not Path(f"/proc/{stage}").exists(), 30, "the end of the stage")
+    holder = owner(first)
+    assert holder is not None
+    wait_for(lambda: not Path(f"/proc/{holder.pid}").exists(), 30, "the end of the run")
     run_flow(first, env, "train@r01")
     run = last_run(env, "train@r01")
     assert run["state_name"] == "Completed"
