@@ -491,17 +491,14 @@ async def _run(
 def _list(table: Table, jobs: Iterable[Job]) -> None:
     """Say for every row of the plan whether it is there."""
     states = [(run, table.state(job, run)) for job in jobs for run in job.rows]
-    lines = [
-        f"{state:8}{run.study:12}{run.dataset:10}{run.method:32}seed {run.seed}"
-        for run, state in states
-    ]
+    for run, state in states:
+        _say(f"{state:8}{run.study:12}{run.dataset:10}{run.method:32}seed {run.seed}")
     count = Counter(state for _, state in states)
     others = {_place(row) for row in table.rows} - {_place(vars(run)) for run, _ in states}
-    lines.append(
+    _say(
         f"{count['there']} there, {count['stale']} stale (other code, params or images),"
         f" {count['missing']} missing; {len(others)} rows of no run that was asked for"
     )
-    _say("\n".join(lines))
 
 
 def _say(line: str) -> None:
@@ -547,6 +544,9 @@ def main(arguments: list[str] | None = None) -> int:
                 )
             return subprocess.run([*stages_.DVC, "repro", RENDER], check=False).returncode  # noqa: S603
         return asyncio.run(_work(options))
+    except BrokenPipeError:  # of `| head`, which the interpreter's last flush would meet again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -61,14 +61,15 @@ class Machine:
     seconds = staticmethod(seconds)
 
     @staticmethod
-    def forget_peak() -> None:
-        """Start `peak_gib` anew, where the system can: on Linux."""
+    def forget_peak() -> float:
+        """Start `peak_gib` anew, where the system can: on Linux. Return what it starts from."""
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
+        return Machine.peak_gib()
 
     @staticmethod
     def peak_gib() -> float:
-        """Return the most memory that this process has had since, in GiB."""
+        """Return the most memory that this process has had since `forget_peak`, in GiB."""
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
     @staticmethod

@@ -57,8 +57,7 @@ def test_correction(paired, machine, full, say):
     m = n = 10_000 if full else 40
     z, bank = latents(0, m), latents(1, n)
     real, group = np.ones(n, bool), np.arange(n)
-    machine.forget_peak()
-    before = machine.peak_gib()
+    before = machine.forget_peak()
     done = []
 
     def correct():
@@ -103,8 +102,7 @@ def test_search_of_many(paired, machine, full, say, m: int):
             generator = np.random.default_rng(seed)
             for some in blocks(len(rows), 1, 1000):
                 rows[some] = generator.standard_normal((some.stop - some.start, D), np.float32)
-        machine.forget_peak()
-        before = machine.peak_gib()
+        before = machine.forget_peak()
         product, took = paired(
             lambda: neighbours.nearest(z, bank, 4, "euclidean"), machine.sgemm, rounds=1
         )

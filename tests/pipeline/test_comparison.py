@@ -281,6 +281,13 @@ def test_ctrl_c_ends_every_process_and_keeps_the_table(project: Path, env: dict[
 
 
 @pytest.mark.usefixtures("first")
+def test_a_list_may_be_cut_short(project: Path, env: dict[str, str]):
+    listing = f"{sys.executable} -m pipeline.comparison --plan trial.yaml --list | true"
+    done = run_command(["bash", "-c", listing], project, env)
+    assert done.stderr == ""
+
+
+@pytest.mark.usefixtures("first")
 def test_the_list_says_what_is_there_stale_and_missing(
     project: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ):
