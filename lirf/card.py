@@ -178,6 +178,6 @@ against held-out images.
   weights: {facts.licence}.{foreign}
 - One training run with one seed; the numbers say nothing of the spread.
 
-`provenance.json` has every parameter, the hashes of what this folder was made of, the versions of
+`provenance.json` has its parameters, the hashes of what this folder was made of, the versions of
 the software, and a checksum of every file.
 """

@@ -17,6 +17,9 @@ from stages.command import Out
 PACKAGES = ("diffusers", "lirf", "numpy", "safetensors", "torch", "torchdiffeq")
 RESULTS = ("prepare", "final", "baseline", "diagnosis/final", "diagnosis/baseline")
 
+UNRELATED = {"device", "deterministic", "memory", "page", "spaces", "spiral"}
+"""Parameters that a model does not depend on: of speed, of the page, of studies."""
+
 
 def publish(
     params: Params,
@@ -97,9 +100,7 @@ def _pretrained(params: Params) -> str | None:
 
 def _params(params: Params) -> dict[str, Any]:
     """Return what the model depends on, without the folders above its inputs, which are private."""
-    document = params.model_dump(
-        mode="json", by_alias=True, exclude={"device", "deterministic", "memory"}
-    )
+    document = params.model_dump(mode="json", by_alias=True, exclude=UNRELATED)
     document["prepare"]["images"] = Path(params.prepare.images).name
     document["autoencoder"]["pretrained"] = _pretrained(params)
     vision = document["autoencoder"]["vision"]
