@@ -20,9 +20,8 @@ Row = Mapping[str, Any]
 
 KEY = ("study", "dataset", "method", "seed", "target")
 MEASURED = (*METRICS, "frechet_reason", "bank_rows", "admitted", "train_steps", "seconds", "ran")
-LAST = ("threads", "device", "images", "params", "code")
+LAST = ("threads", "instructions", "device", "images", "params", "code")
 SHOWN = (*COLUMNS, Column("train_steps", "steps", ".0f", "", "optimiser steps in all"))
-SOLVER = ("solver", "solver_steps", "atol", "rtol")  # of samples that a network draws
 PROTOCOL = (
     "n_fake", "n_train", "n_reference", "reference", "flip", "features", "feature_hash",
     "neighbours", "resolution", "resize", "evaluate_seed", "images",
@@ -324,8 +323,11 @@ def _protocol(rows: Sequence[Row]) -> str:
     for row in rows:
         codes[row["target"]].add(str(row["code"])[:12])
     code = "; ".join(f"{target}: {', '.join(sorted(codes[target]))}" for target in sorted(codes))
-    threads = ", ".join(sorted({str(row["threads"]) for row in rows}))
-    return f"{line} Code: {code}. Threads: {threads}."
+    machine = [
+        f"{title}: {', '.join(sorted({str(row.get(key) or 'not recorded') for row in rows}))}."
+        for title, key in (("Threads", "threads"), ("Instructions", "instructions"))
+    ]
+    return f"{line} Code: {code}. {' '.join(machine)}"
 
 
 def _verdicts(plan: Plan, verdicts: Sequence[Verdict]) -> str:

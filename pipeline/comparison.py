@@ -32,7 +32,7 @@ from lirf import comparison, files, params
 from lirf import plan as plans
 from lirf.params import Params
 from lirf.plan import Plan, Run
-from pipeline import devices, exchange, graph, lock
+from pipeline import devices, exchange, graph, lock, processor
 from pipeline import stage as stages_
 from pipeline.stage import Place
 
@@ -144,6 +144,7 @@ class Bench:
     table: Table
     jobs: int
     threads: int
+    instructions: str
     keep: bool
     devices: tuple[str, ...] = ()
     failed: int = 0
@@ -178,7 +179,8 @@ class Bench:
         folder = self.scratch / "runs" / job.name
         log = self.scratch / "logs" / f"{job.name}.log"
         device = "cuda" if self.devices else "cpu"
-        cache = SCRATCH.resolve() / "cache" / f"{device}-{self.threads}"
+        kind = f"{device}-{self.instructions}-{self.threads}"
+        cache = SCRATCH.resolve() / "cache" / kind
         prepare(self.source, folder, job, cache)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("")
@@ -207,7 +209,7 @@ class Bench:
             return
         seconds = time.monotonic() - began
         result |= {"seconds": round(seconds, 1), "ran": f"{ends['ran']} of {ends['all']}"}
-        result |= {"threads": self.threads, "device": device}
+        result |= {"threads": self.threads, "instructions": self.instructions, "device": device}
         self.table.put(job, result)
         if not self.keep:
             shutil.rmtree(folder)
@@ -468,6 +470,8 @@ async def _run(
     _say(f"{len(jobs) - len(todo)} of {len(jobs)} models are in {table.path}")
     if options.again:
         todo = jobs
+    if not todo:
+        return 0
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     stop = asyncio.Event()
     bench = Bench(
@@ -477,6 +481,7 @@ async def _run(
         table=table,
         jobs=options.jobs,
         threads=options.threads,
+        instructions=processor.settle(),
         keep=options.keep,
         devices=devices.visible(),
     )

@@ -63,7 +63,7 @@ PROTOCOL: dict[str, Any] = {
     "resize": "lanczos", "generator": "network", "mixup_neighbours": None,
     "solver": "heun", "solver_steps": 20, "atol": None, "rtol": None,
     "evaluate_seed": 1, "autoencoder": "ab" * 32, "images": "embedded", "threads": 1,
-    "device": "cpu", "params": "12" * 8, "code": "0123456789e12345",
+    "instructions": "AVX2", "device": "cpu", "params": "12" * 8, "code": "0123456789e12345",
 }  # fmt: skip
 
 
@@ -220,6 +220,15 @@ def test_the_headline_shows_plain_first_and_its_lengths_only_through_the_oracle(
     assert "met: 0.01" in text
     assert "Code: baseline: 0123456789e1; final: 0123456789e1." in text
     assert "faces" not in text.split("| LIRF |")[0]  # it has no rows
+
+
+def test_the_machine_stands_below_the_table():
+    own = rows()
+    assert "Threads: 1. Instructions: AVX2." in comparison.headline(PLAN, own)
+    del own[0]["instructions"]  # as in tables that are older than the column
+    own[1]["instructions"] = "AVX512"
+    text = comparison.headline(PLAN, own)
+    assert "Threads: 1. Instructions: AVX2, AVX512, not recorded." in text
 
 
 def test_a_row_with_fewer_seeds_says_so():
