@@ -323,7 +323,10 @@ class PlaneLoop(Section):
 
 
 class Spiral(Section):
-    """The study in the plane: points, the one network and training of all methods, the methods."""
+    """The study in the plane: points, the one network and training of all methods, the methods.
+
+    Over the last `cooldown` of its steps every method's learning rate falls to zero.
+    """
 
     turns: Positive
     noise: Positive
@@ -331,6 +334,7 @@ class Spiral(Section):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)]
     samples: Count
     steps: Count
+    cooldown: Annotated[int, Field(ge=0)]
     moments: Count
     batch: Count
     learning_rate: Positive
@@ -341,6 +345,28 @@ class Spiral(Section):
     mixup: Count
     loop: PlaneLoop
     published: PlaneLoop
+
+    @model_validator(mode="after")
+    def _steps_suffice(self) -> Self:
+        for name, loop in (("loop", self.loop), ("published", self.published)):
+            models = len(loop.lambdas) + 1
+            if self.steps < models:
+                raise ValueError(
+                    f"spiral.steps = {self.steps}: must be at least {models}, one for each model of"
+                    f" spiral.{name}"
+                )
+            if self.cooldown > (last := self.shares(loop)[-1]):
+                raise ValueError(
+                    f"spiral.cooldown = {self.cooldown}: must not exceed {last}, what spiral.steps"
+                    f" leave for the last model of spiral.{name}"
+                )
+        return self
+
+    def shares(self, loop: PlaneLoop) -> list[int]:
+        """Return the steps of the models of `loop`: equal ones, and the last one has the rest."""
+        rounds = len(loop.lambdas)
+        each = self.steps // (rounds + 1)
+        return [*[each] * rounds, self.steps - each * rounds]
 
 
 class Round(Section):

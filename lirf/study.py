@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from lirf import flow, loop, neighbours, sampler, spiral, training
-from lirf.params import Initialize, Model, Params, Round, Train
+from lirf.params import Initialize, Model, Params, Round
 from lirf.space import Space
 from lirf.spiral import Spiral
 
@@ -105,8 +105,8 @@ def settings(numbers: Params, seed: int, *, published: bool = False) -> Params:
     turns = config.published if published else config.loop
     names = [f"r{index:02}" for index in range(1, len(turns.lambdas) + 1)]
     before = dict(zip([*names, "final"], ["r00", *names], strict=True))
-    each = config.steps // len(before)
-    steps = dict.fromkeys(names, each) | {"final": config.steps - each * len(names)}
+    steps = dict(zip(before, config.shares(turns), strict=True))
+    cooldown = dict.fromkeys(names, 0) | {"final": config.cooldown}
     rounds = {
         name: Round.model_validate({"after": before[name], "lambda": lambda_})
         for name, lambda_ in zip(names, turns.lambdas, strict=True)
@@ -126,7 +126,10 @@ def settings(numbers: Params, seed: int, *, published: bool = False) -> Params:
         "correct": turns.correct,
         "admit": turns.admit,
         "rounds": rounds,
-        "models": {name: Model(after=before[name], steps=steps[name]) for name in before},
+        "models": {
+            name: Model(after=before[name], steps=steps[name], cooldown=cooldown[name])
+            for name in before
+        },
     }
     return numbers.model_copy(update=own)
 
@@ -195,7 +198,8 @@ def _protocol(numbers: Params) -> str:
     return (
         f"Mean ± standard deviation over seeds {seeds}; {config.samples} samples"
         f" ({numbers.sample.solver}, {numbers.sample.steps} steps) and {config.steps} optimiser"
-        f" steps each. A spiral of {config.turns:g} turns; lengths in units of the gap between its"
+        f" steps each, over the last {config.cooldown} of which the learning rate falls to zero."
+        f" A spiral of {config.turns:g} turns; lengths in units of the gap between its"
         f" arms, noise radius {config.noise:g}. Covered: share of the curve with a sample within"
         f" the noise radius; off: share of samples farther than {spiral.OFF:g} noise radii from the"
         " curve; copies: share of samples more than three times nearer to one training point than"
@@ -223,11 +227,11 @@ def _run(numbers: Params, task: str, count: int, seed: int) -> list[Outcome]:
         return [_outcome(numbers, at, state, task, bank_rows)]
     if task != PLAIN:
         latents_NCHW = _enlarge(numbers, at, task)
-        _train(state, latents_NCHW, numbers.train, numbers.spiral.steps, augmented)
+        _train(numbers, state, latents_NCHW, numbers.spiral.steps, augmented)
         return [_outcome(numbers, at, state, task, len(latents_NCHW))]
     moments = []
     for end in np.linspace(0, numbers.spiral.steps, numbers.spiral.moments + 1)[1:].astype(int):
-        _train(state, at.latents, numbers.train, int(end) - state.step)
+        _train(numbers, state, at.latents, int(end))
         moments.append(_outcome(numbers, at, state, PLAIN, count))
     best = min(moments, key=lambda one: one.row["transport"])
     return [
@@ -262,13 +266,17 @@ def _initial(numbers: Params, at: Ground, method: str) -> training.State:
 
 
 def _train(
+    numbers: Params,
     state: training.State,
     latents_NCHW: np.ndarray,
-    config: Train,
-    steps: int,
+    end: int,
     augmented: training.Augmented | None = None,
 ) -> None:
-    for _ in training.train(state, torch.from_numpy(latents_NCHW), config, steps, augmented):
+    """Train on, up to step `end` of the method's `spiral.steps`."""
+    latents = torch.from_numpy(latents_NCHW)
+    rate = training.cooldown(numbers.spiral.steps, numbers.spiral.cooldown)
+    steps = end - state.step
+    for _ in training.train(state, latents, numbers.train, steps, augmented, rate=rate):
         pass
 
 

@@ -142,6 +142,16 @@ def test_wrong_types_and_ranges_name_key_value_and_range(
         ),
         ("2400, cooldown: 1200", "2400, cooldown: 2500", "models.final.cooldown = 2500: must not"),
         ("2400, cooldown: 1200", "2400, cooldown: -1", "models.final.cooldown = -1: should be"),
+        (
+            "  cooldown: 1500",
+            "  cooldown: 1501",
+            "spiral.cooldown = 1501: must not exceed 1500, what spiral.steps leave for the last",
+        ),
+        (
+            "  steps: 6000",
+            "  steps: 1 #",
+            "spiral.steps = 1: must be at least 2, one for each model of spiral.loop",
+        ),
     ],
 )
 def test_rounds_are_a_chain_and_the_comparison_is_fair(

@@ -19,7 +19,8 @@ seeds = st.integers(0, 2**32 - 1)
 def tiny(**change: object) -> Params:
     sizes = {
         "counts": (COUNT,), "seeds": (0, 1), "samples": 40, "steps": 60,
-        "moments": 4, "batch": 8, "rows_each": 5, "network": MLP(kind="mlp", width=8, depth=1),
+        "cooldown": 10, "moments": 4, "batch": 8, "rows_each": 5,
+        "network": MLP(kind="mlp", width=8, depth=1),
     }  # fmt: skip
     admit = LOADED.spiral.loop.admit.model_copy(update={"quantile": 1.0, "novelty": 0.1})
     loop = LOADED.spiral.loop.model_copy(
@@ -35,6 +36,8 @@ def tiny(**change: object) -> Params:
 def test_the_loop_has_the_steps_of_the_others(steps: int, published: bool):
     numbers = study.settings(tiny(steps=steps), 3, published=published)
     assert sum(model.steps for model in numbers.models.values()) == steps
+    cooldowns = [model.cooldown for model in numbers.models.values()]
+    assert cooldowns == [0] * len(numbers.rounds) + [10], "as the others, over its last steps"
     theirs = numbers.spiral.published if published else numbers.spiral.loop
     rounds = [(round_.after, round_.lambda_) for round_ in numbers.rounds.values()]
     assert rounds == list(zip(["r00", "r01", "r02"][: len(rounds)], theirs.lambdas, strict=True))
@@ -68,6 +71,14 @@ def test_the_oracle_takes_the_moment_nearest_to_the_truth():
     assert best.row["transport"] <= last.row["transport"]
     alone = study.run(tiny(moments=1), study.PLAIN, COUNT, 0)
     assert alone[0].row == last.row, "looking at it changes nothing"
+
+
+@pytest.mark.parametrize("task", study.TASKS)
+def test_the_cooldown_changes_every_method(task: str):
+    with_it, without = (
+        study.run(tiny(cooldown=steps), task, COUNT, 1)[0].samples for steps in (10, 0)
+    )
+    assert not np.array_equal(with_it, without)
 
 
 @pytest.mark.parametrize("task", [study.PLAIN, study.LOOP])
@@ -154,3 +165,4 @@ def test_the_table_has_mean_and_deviation_over_the_seeds():
         cells = " 1.250 ± 0.354 |" * (len(study.COLUMNS) - 1)
         assert line == f"| {COUNT} | {method} |{cells} 1 ± 0 |"
     assert "over seeds 0, 1; 40 samples" in lines[-1]
+    assert "60 optimiser steps each, over the last 10 of which the learning rate" in lines[-1]

@@ -18,7 +18,7 @@ NAMES = ("runs", "table", "samples", "fields")
 @pytest.fixture
 def numbers() -> Params:
     sizes = {
-        "counts": (10, 12), "seeds": (0, 4), "samples": 30, "steps": 8, "moments": 2,
+        "counts": (10, 12), "seeds": (0, 4), "samples": 30, "steps": 8, "cooldown": 2, "moments": 2,
         "batch": 8, "rows_each": 3, "network": MLP(kind="mlp", width=8, depth=1),
     }  # fmt: skip
     section = LOADED.spiral.model_copy(update=sizes)
