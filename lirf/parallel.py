@@ -114,27 +114,39 @@ def _require(count: int, device: torch.device) -> None:
 
 def _wait(processes: list[SpawnProcess], number: Any, signalled: Callable[[], int]) -> None:
     """Wait until all have ended, or one with an error, and pass signals on."""
-    while any(process.exitcode is None for process in processes):
-        running = [process.sentinel for process in processes if process.exitcode is None]
+    while running := _running(processes):
         connection.wait(running, LOOK_S)
         number.value = number.value or signalled()
         if any(process.exitcode for process in processes):
             # Of those that wait for it some fail too: the first cause may not be the first seen.
-            connection.wait(running, ENDING_S)
+            until_s = time.monotonic() + ENDING_S
+            while (running := _running(processes)) and time.monotonic() < until_s:
+                connection.wait(running, LOOK_S)
             return
+
+
+def _running(processes: list[SpawnProcess]) -> list[int]:
+    """Return what tells of the end of each that has not ended."""
+    return [process.sentinel for process in processes if process.exitcode is None]
 
 
 def _outcome(processes: list[SpawnProcess], ends: list[Any]) -> Any:
     """Return what the first process returned, or raise what ended the first that failed."""
     said = [_receive(end) for end in ends]
-    for place, process in enumerate(processes, start=1):
-        if process.exitcode is not None and process.exitcode < 0:
-            name = signal.Signals(-process.exitcode).name
-            raise ValueError(
-                f"process {place} of {len(processes)} was ended by {name}; rerun `dvc repro`, and"
-                " lower train.processes if it is for lack of memory"
-            )
     failures = [one for one in said if isinstance(one, Failure)]
+    killed = [
+        (place, signal.Signals(-process.exitcode))
+        for place, (process, word) in enumerate(zip(processes, said, strict=True), start=1)
+        if word is None and process.exitcode is not None and process.exitcode < 0
+    ]
+    # gloo may abort a process whose peer is gone: what ended the peer comes first.
+    killed.sort(key=lambda one: one[1] == signal.SIGABRT)
+    if killed and not (failures and killed[0][1] == signal.SIGABRT):
+        place, number = killed[0]
+        raise ValueError(
+            f"process {place} of {len(processes)} was ended by {number.name}; rerun `dvc repro`,"
+            " and lower train.processes if it is for lack of memory"
+        )
     if failures:  # what the others then see is that it is gone
         raise min(failures, key=lambda one: (isinstance(one.error, Reported), one.when_s)).error
     for place, process in enumerate(processes, start=1):

@@ -39,6 +39,8 @@ from pipeline.stage import Place
 PLAN = Path("pipeline/studies/comparison.yaml")
 RENDER = "pipeline/studies/dvc.yaml:compare"
 SCRATCH = Path(".scratch/comparison")
+NEUTRAL = {"lirf/params.py", "lirf/parallel.py"}
+"""Code that makes no number: what params are valid, how processes start and end."""
 SHARED = "encode"
 """What runs have most in common: all up to this stage is computed by one run, the others wait."""
 
@@ -313,7 +315,7 @@ def subject(root: Path, stages: Mapping[str, graph.Stage], target: str) -> Subje
     """Return what `target` and all before it depend on."""
     upstream = graph.select(dict(stages), target, upstream=True).values()
     code = {path for stage in upstream for path in stage.sources if path.endswith(".py")}
-    code -= {"lirf/params.py"}  # it says which numbers are valid; `params` says which they are
+    code -= NEUTRAL
     digests = {path: exchange.digest(root / path) for path in sorted(code)}
     keys = {key for stage in upstream for key in stage.params}
     if any(key.startswith("rounds.") for key in keys):  # a loop has any number of rounds

@@ -1,5 +1,6 @@
 """Work for several processes, in a file that they can import."""
 
+import atexit
 import os
 import signal
 import time
@@ -21,9 +22,16 @@ def wait_for_a_signal(share, agree, signalled) -> int:
     return 0
 
 
-def fail(share, agree, signalled, how: str) -> None:
+def fail(share, agree, signalled, how: str, aborts: str) -> None:
     if share.place == 1:
         if how == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         raise {"mistaken": ValueError, "broken": RuntimeError}[how]("the second")
-    share.add(torch.ones(1))  # waits for the other
+    if aborts == "after its word":
+        atexit.register(os.abort)
+    try:
+        share.add(torch.ones(1))  # waits for the other
+    except RuntimeError:
+        if aborts == "at once":
+            os.abort()
+        raise

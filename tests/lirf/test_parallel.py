@@ -37,6 +37,7 @@ def test_a_signal_here_reaches_them_all():
     assert parallel.run(wait_for_a_signal, (), 2, CPU, after_a_while) == signal.SIGTERM
 
 
+@pytest.mark.parametrize("aborts", ["never", "at once", "after its word"])
 @pytest.mark.parametrize(
     ("how", "error", "message"),
     [
@@ -45,9 +46,11 @@ def test_a_signal_here_reaches_them_all():
         ("broken", parallel.Reported, "RuntimeError: the second"),
     ],
 )
-def test_one_that_fails_ends_the_others(how: str, error: type[Exception], message: str):
+def test_one_that_fails_ends_the_others_and_is_named(
+    how: str, error: type[Exception], message: str, aborts: str
+):
     with pytest.raises(error, match=message):
-        parallel.run(fail, (how,), 2, CPU, never)
+        parallel.run(fail, (how, aborts), 2, CPU, never)
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch):

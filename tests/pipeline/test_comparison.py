@@ -409,4 +409,6 @@ def test_a_baseline_depends_on_less_than_the_loop():
     assert {"rounds", "admit"} <= {*final.keys}
     assert not {"rounds", "admit"} & {*baseline.keys}
     assert baseline.code != final.code
+    sources = {path for stage in stages.values() for path in stage.sources}
+    assert sources >= comparison.NEUTRAL  # what it names is there to leave out
     assert (ROOT / comparison.PLAN).is_file()
