@@ -7,6 +7,7 @@ joins them and gives each its GPU (NCCL); on a CPU they speak through gloo.
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import signal
 import sys
@@ -114,47 +115,43 @@ def _require(count: int, device: torch.device) -> None:
 
 def _wait(processes: list[SpawnProcess], number: Any, signalled: Callable[[], int]) -> None:
     """Wait until all have ended, or one with an error, and pass signals on."""
-    while running := _running(processes):
+    until_s = math.inf
+    while time.monotonic() < until_s:
+        running = [process.sentinel for process in processes if process.exitcode is None]
+        if not running:
+            return
         connection.wait(running, LOOK_S)
         number.value = number.value or signalled()
         if any(process.exitcode for process in processes):
             # Of those that wait for it some fail too: the first cause may not be the first seen.
-            until_s = time.monotonic() + ENDING_S
-            while (running := _running(processes)) and time.monotonic() < until_s:
-                connection.wait(running, LOOK_S)
-            return
-
-
-def _running(processes: list[SpawnProcess]) -> list[int]:
-    """Return what tells of the end of each that has not ended."""
-    return [process.sentinel for process in processes if process.exitcode is None]
+            until_s = min(until_s, time.monotonic() + ENDING_S)
 
 
 def _outcome(processes: list[SpawnProcess], ends: list[Any]) -> Any:
     """Return what the first process returned, or raise what ended the first that failed."""
     said = [_receive(end) for end in ends]
     failures = [one for one in said if isinstance(one, Failure)]
-    killed = [
-        (place, signal.Signals(-process.exitcode))
-        for place, (process, word) in enumerate(zip(processes, said, strict=True), start=1)
-        if word is None and process.exitcode is not None and process.exitcode < 0
-    ]
-    # gloo may abort a process whose peer is gone: what ended the peer comes first.
-    killed.sort(key=lambda one: one[1] == signal.SIGABRT)
-    if killed and not (failures and killed[0][1] == signal.SIGABRT):
-        place, number = killed[0]
-        raise ValueError(
-            f"process {place} of {len(processes)} was ended by {number.name}; rerun `dvc repro`,"
-            " and lower train.processes if it is for lack of memory"
-        )
+    for place, process in enumerate(processes, start=1):
+        code = process.exitcode or 0
+        if code < 0 and code != -signal.SIGABRT:  # gloo aborts one whose peer is gone
+            raise _ended(place, processes)
     if failures:  # what the others then see is that it is gone
         raise min(failures, key=lambda one: (isinstance(one.error, Reported), one.when_s)).error
     for place, process in enumerate(processes, start=1):
         if process.exitcode != 0:
-            raise ValueError(
-                f"process {place} of {len(processes)} ended with status {process.exitcode}"
-            )
+            raise _ended(place, processes)
     return said[0]
+
+
+def _ended(place: int, processes: list[SpawnProcess]) -> ValueError:
+    """Return what says how a process ended that has not said so itself."""
+    which, code = f"process {place} of {len(processes)}", processes[place - 1].exitcode
+    if code is None or code >= 0:
+        return ValueError(f"{which} ended with status {code}")
+    return ValueError(
+        f"{which} was ended by {signal.Signals(-code).name}; rerun `dvc repro`, and lower"
+        " train.processes if it is for lack of memory"
+    )
 
 
 def _receive(end: Any) -> Any:
