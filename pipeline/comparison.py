@@ -483,7 +483,7 @@ async def _run(
         table=table,
         jobs=options.jobs,
         threads=options.threads,
-        instructions=processor.settle(),
+        instructions=processor.settle(SCRATCH / "cache"),
         keep=options.keep,
         devices=devices.visible(),
     )

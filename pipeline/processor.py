@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 AVX2 = {
     "ATEN_CPU_CAPABILITY": "avx2",
@@ -15,8 +16,11 @@ AVX2 = {
 with and without AVX-512 gave the same bytes."""
 
 
-def settle() -> str:
+def settle(folder: Path) -> str:
     """Have child processes use AVX2 wherever there is it; return what torch uses then.
+
+    What torch compiles is kept in a folder of its own below `folder`: torch would take what it has
+    compiled for AVX-512, which then gives NaN.
 
     Variables that the environment has already stay as they are. On processors without AVX2, and of
     other kinds, nothing is set.
@@ -28,6 +32,7 @@ def settle() -> str:
     if found == "AVX2":
         for name, value in AVX2.items():
             os.environ.setdefault(name, value)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder.resolve() / f"compiled-{found}"))
     return found
 
 
