@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""Where to compute, and on how many threads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ import os
 from typing import Literal
 
 import torch
+
+from lirf.params import Params
+
+
+def of(numbers: Params) -> torch.device:
+    """Return the device of `params.yaml`, and compute on as many threads as it says.
+
+    Sums are rounded by the number of threads, so bytes depend on it, and not on how many cores
+    there are. `OMP_NUM_THREADS` in the environment comes first.
+
+    Raises:
+        ValueError: as `choose`.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(numbers.threads)
+    return choose(numbers.device, numbers.deterministic)
 
 
 def choose(name: Literal["auto", "cpu", "cuda"], deterministic: bool = True) -> torch.device:

@@ -391,6 +391,7 @@ class Params(Section):
     """All of `params.yaml`."""
 
     device: Literal["auto", "cpu", "cuda"]
+    threads: Count
     deterministic: bool
     memory: Annotated[float, Field(ge=0.125, allow_inf_nan=False)]
     prepare: Prepare

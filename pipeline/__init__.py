@@ -2,6 +2,8 @@
 
 import os
 
+import lirf  # noqa: F401 - what the processor computes with, for all that is started here
+
 # Here, because it must stand before the first `import prefect`: nothing leaves the machine.
 # A value that the user has set wins.
 os.environ.setdefault("DO_NOT_TRACK", "1")

@@ -28,11 +28,11 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from lirf import comparison, files, params
+from lirf import comparison, files, params, processor
 from lirf import plan as plans
 from lirf.params import Params
 from lirf.plan import Plan, Run
-from pipeline import devices, exchange, graph, lock, processor
+from pipeline import devices, exchange, graph, lock
 from pipeline import stage as stages_
 from pipeline.stage import Place
 
@@ -483,7 +483,7 @@ async def _run(
         table=table,
         jobs=options.jobs,
         threads=options.threads,
-        instructions=processor.settle(SCRATCH / "cache"),
+        instructions=processor.instructions(),
         keep=options.keep,
         devices=devices.visible(),
     )

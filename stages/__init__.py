@@ -4,10 +4,7 @@ import os
 import signal
 import sys
 
-# OpenMP's threads wait for one another by spinning, and when two stages share the cores they take
-# them from those that they wait for: a training step of two stages at a time took 61 ms on two
-# cores, 38 ms with this short spin, and alone 14 and 15 ms. Read when torch or FAISS is imported.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+import lirf  # noqa: F401 - before torch: it says what the processor computes with
 
 STARTED_BY_DVC = "DVC_STAGE" in os.environ
 SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)

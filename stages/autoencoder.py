@@ -102,7 +102,7 @@ def autoencoder(
         ValueError: the images do not suit the parameters, or training diverged.
     """
     numbers = params.autoencoder
-    where = device.choose(params.device, params.deterministic)
+    where = device.of(params)
     real = read(images)
     seer = vision(numbers, where)
     network, curve = obtain(numbers, real, seer, where, "autoencoder")

@@ -60,7 +60,7 @@ def diagnose(
         ValueError: an input is damaged or of another space, there are too few images for
             `diagnose`, or a path is not finite.
     """
-    numbers, where = params.diagnose, device.choose(params.device, params.deterministic)
+    numbers, where = params.diagnose, device.of(params)
     field, space = checkpoint.load_field(weights, where)
     old, others = store.read_bank(bank), store.read_latents(heldout)
     space.require(old.space, str(bank))

@@ -56,7 +56,7 @@ def encode(
     Raises:
         ValueError: an input is damaged, or a latent is not finite.
     """
-    where = device.choose(params.device, params.deterministic)
+    where = device.of(params)
     model = ae.load(autoencoder, where)
     rows, _ = store.read_rows(images)
     read = store.read_items(images)

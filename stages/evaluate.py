@@ -80,7 +80,7 @@ def evaluate(
     """
     part = store.read_part(images)
     real = _real(part, params.evaluate.neighbours)
-    device = devices.choose(params.device, params.deterministic)
+    device = devices.of(params)
     decoder = autoencoding.load(autoencoder, device)
     batch = params.sample.images
     z_MCHW, space = _latents(params, run, bank, weights, device)

@@ -139,7 +139,7 @@ def _draw(
     params: Params, autoencoder: Path, known: Bank, prepared: Part, places: Sequence[int]
 ) -> dict[int, np.ndarray]:
     """Return images [C, H, W] of rows of the bank: real ones as prepared, others decoded."""
-    where = device.choose(params.device, params.deterministic)
+    where = device.of(params)
     ids, kinds = known.rows["id"].to_pylist(), known.rows["kind"].to_pylist()
     row = {id_: image for image, id_ in enumerate(prepared.rows["id"].to_pylist())}
     drawn = {place: prepared.array[row[ids[place]]] for place in places if kinds[place] == "real"}

@@ -30,7 +30,7 @@ def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out)
     interrupted run goes on where it was, to the same bytes. A batch that is chosen by free memory
     is chosen once, and lies there too.
     """
-    where = device.choose(params.device, params.deterministic)
+    where = device.of(params)
     space, known = checkpoint.read_document(weights)["space"], store.read_register(bank)
     space.require(known.space, str(bank))
     real = int(known.real.sum())

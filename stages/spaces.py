@@ -38,7 +38,7 @@ def spaces(params: Params, images: Path, runs: Out, table: Out, strips: Out) -> 
     Raises:
         ValueError: as the stage `autoencoder`; names the space.
     """
-    where = device.choose(params.device, params.deterministic)
+    where = device.of(params)
     real = read(images)
     results: dict[str, dict[str, Any]] = {}
     drawn: list[Image] = []

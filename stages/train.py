@@ -114,7 +114,7 @@ def train(
     if run not in params.models:
         raise ValueError(f"models.{run} is missing; add `{run}: {{after: ROUND, steps: N}}`")
     job = Job(params, run, bank, augmented, start, weights, loss)
-    where = device.choose(params.device, params.deterministic)
+    where = device.of(params)
     alone = params.train.processes == 1
     given = _read(job, where if alone else torch.device("cpu"))
     claimed = scratch.claim(scratch.SCRATCH / f"train-{run}", _fingerprint(job))
@@ -155,7 +155,7 @@ def _fit_share(
     folder: Path,
 ) -> int | None:
     """Do what `_fit` does, as one of several processes."""
-    where = device.choose(job.params.device, job.params.deterministic)
+    where = device.of(job.params)
     return _fit(job, _read(job, where), Place(folder, interrupted, agree, share))
 
 

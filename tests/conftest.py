@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-import stages  # noqa: F401 - before torch: it says how threads wait
+import stages  # noqa: F401 - before torch: it says what the processor computes with
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

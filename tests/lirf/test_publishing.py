@@ -1,6 +1,7 @@
 """A published model: loads where this project is not, draws the same images, whole or refused."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from lirf import autoencoder, checkpoint, files, publishing, sampler
+from lirf import autoencoder, checkpoint, files, processor, publishing, sampler
 
 CPU = torch.device("cpu")
 SEEDS = [0, 17, 2**63 - 1, *range(100, 105)]
@@ -72,6 +73,7 @@ def test_diffusers_alone_draws_the_workflows_own_images(trained, trained_rgb, tm
             "PYTHONPATH": sysconfig.get_path("purelib"),
             "HF_HOME": str(tmp_path / "home"),
             "HF_HUB_OFFLINE": "1",
+            **{name: os.environ[name] for name in processor.AVX2 if name in os.environ},
         },
         capture_output=True,
         text=True,
