@@ -22,7 +22,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.nodes import Node
 
-from lirf import files
+from lirf.store import files
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -60,7 +60,7 @@ class Prepare(Section):
 
 
 class Dino(Section):
-    """Alignment to a vision transformer: see `lirf.alignment`.
+    """Alignment to a vision transformer: see `lirf.autoencoder.alignment`.
 
     `weight` is relative to the reconstruction: at 1 both pull equally hard at the latents.
     """
@@ -121,7 +121,7 @@ class Autoencoder(Section):
 
 
 class Augmentation(Section):
-    """Random versions of every training image; strengths are those of `lirf.augmentation.draw`."""
+    """Random versions of every training image; strengths as in `lirf.images.augmentation.draw`."""
 
     copies: Annotated[int, Field(ge=0)]
     seed: Seed
@@ -166,7 +166,7 @@ class Initialize(Section):
 
 
 class StopOn(Section):
-    """When training ends before its steps do: once `lirf.collapse.score` exceeds `threshold`."""
+    """When training ends early: once `lirf.measure.collapse.score` exceeds `threshold`."""
 
     rule: Literal["never", "collapse"]
     threshold: Annotated[float, Field(ge=0, lt=1)]

@@ -28,10 +28,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from lirf import comparison, files, params, processor
-from lirf import plan as plans
+from lirf import params, processor
 from lirf.params import Params
-from lirf.plan import Plan, Run
+from lirf.store import files
+from lirf.studies import comparison
+from lirf.studies import plan as plans
+from lirf.studies.plan import Plan, Run
 from pipeline import devices, exchange, graph, lock
 from pipeline import stage as stages_
 from pipeline.stage import Place
@@ -39,7 +41,7 @@ from pipeline.stage import Place
 PLAN = Path("pipeline/studies/comparison.yaml")
 RENDER = "pipeline/studies/dvc.yaml:compare"
 SCRATCH = Path(".scratch/comparison")
-NEUTRAL = {"lirf/params.py", "lirf/parallel.py"}
+NEUTRAL = {"lirf/params.py", "lirf/training/parallel.py"}
 """Code that makes no number: what params are valid, how processes start and end."""
 SHARED = "encode"
 """What runs have most in common: all up to this stage is computed by one run, the others wait."""

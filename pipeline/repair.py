@@ -21,7 +21,7 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
 
-from stages.hashes import FOLDER, contents, md5
+from stages.support.hashes import FOLDER, contents, md5
 
 LOCK, RWLOCK = Path("dvc.lock"), Path(".dvc", "tmp", "rwlock")
 

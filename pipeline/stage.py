@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from stages.progress import PREFIX
+from stages.support.progress import PREFIX
 
 LEASH = Path(__file__).with_name("leash.py")
 LAST_LINES = 15

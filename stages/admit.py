@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lirf import admission, files, store
+from lirf.densify import admission
 from lirf.params import Params
-from lirf.rows import Room, shaped
-from lirf.space import flat
-from stages import command
-from stages.command import Out
+from lirf.store import banks, files, parts, tables
+from lirf.store.rows import Room, shaped
+from lirf.store.space import flat
+from stages.support import command
+from stages.support.command import Out
 
 
 def admit(
@@ -33,11 +34,11 @@ def admit(
     Raises:
         ValueError: an input is damaged or of another space.
     """
-    known, (drawn, attributes) = store.read_register(bank), store.read_rows(corrected)
-    known.space.require(store.read_space(corrected, attributes), str(corrected))
+    known, (drawn, attributes) = banks.read_register(bank), parts.read_rows(corrected)
+    known.space.require(banks.read_space(corrected, attributes), str(corrected))
     scales = admission.Scales(
         attributes["lambda"],
-        _numbers(anchors, store.read_table(anchors), "displacement"),
+        _numbers(anchors, tables.read(anchors), "displacement"),
         attributes["spacing"],
     )
     displacement_M, novelty_M = (
@@ -47,10 +48,10 @@ def admit(
     room = Room(params.memory_bytes // 2, admitted.parent)
     done = admission.admit(
         params.admit,
-        flat(store.read_arrays([corrected], room)),
+        flat(banks.read_arrays([corrected], room)),
         displacement_M,
         novelty_M,
-        flat(store.read_arrays(store.parts(bank), room)),
+        flat(banks.read_arrays(banks.parts(bank), room)),
         known.real,
         scales,
         memory=params.memory_bytes // 2,
@@ -66,12 +67,12 @@ def admit(
         "novelty": novelty_M,
         "floor": np.full(len(novelty_M), decided.floor),
     }
-    store.write_table(decision, pa.table(columns))
+    tables.write(decision, pa.table(columns))
     rows = drawn.filter(pa.array(decided.admitted))
     rows = rows.set_column(
         rows.schema.get_field_index("novelty"), "novelty", pa.array(done.novelty)
     )
-    store.write_latents(admitted, shaped(done.latents, known.space.shape), rows, known.space)
+    banks.write_latents(admitted, shaped(done.latents, known.space.shape), rows, known.space)
     summary = {
         "candidates": drawn.num_rows,
         "admitted": decided.count(admission.ADMITTED),

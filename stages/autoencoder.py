@@ -13,28 +13,20 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
-from lirf import (
-    alignment,
-    augmentation,
-    device,
-    features,
-    files,
-    fitting,
-    manifold,
-    midpoints,
-    pictures,
-    pretrained,
-    quality,
-    store,
-)
-from lirf import autoencoder as ae
 from lirf import params as settings
-from lirf.features import Features, Vision
+from lirf.autoencoder import alignment, manifold, midpoints, pretrained, quality, training
+from lirf.autoencoder import model as ae
+from lirf.features import features
+from lirf.features.features import Features, Vision
+from lirf.images import augmentation
 from lirf.params import Params
-from lirf.space import Space
-from stages import command, scratch
-from stages.command import Out
-from stages.progress import track
+from lirf.report import pictures
+from lirf.store import files, parts
+from lirf.store.space import Space
+from lirf.training import device
+from stages.support import command, scratch
+from stages.support.command import Out
+from stages.support.progress import track
 
 CURVE_ROWS = 500
 """Most rows of the loss curve."""
@@ -116,11 +108,11 @@ def autoencoder(
 
 def read(images: Path) -> Images:
     """Read what `prepare` wrote."""
-    part = store.read_part(images)
+    part = parts.read(images)
     train_N = np.array(part.rows["split"].to_pylist()) == "train"
     names = np.array(part.rows["source"].to_pylist())[train_N]
     groups = np.unique(names, return_inverse=True)[1]
-    return Images(part.array[train_N], part.array[~train_N], groups, images / store.MANIFEST)
+    return Images(part.array[train_N], part.array[~train_N], groups, images / parts.MANIFEST)
 
 
 def vision(numbers: settings.Autoencoder, where: torch.device) -> Vision | None:
@@ -144,12 +136,12 @@ def obtain(
     eye = seer if numbers.sees else None
     fingerprint = _fingerprint(numbers, real, eye)
     neighbours_NK = manifold.neighbours(real.train, numbers.manifold_neighbours)
-    begin = fitting.initial(numbers, channels, resolution, where, eye)
+    begin = training.initial(numbers, channels, resolution, where, eye)
     claimed = scratch.claim(scratch.SCRATCH / name, fingerprint)
     with claimed as folder, command.deferred() as interrupted:
         state, curve = _resume(folder, begin) or (begin, [])
         left = numbers.steps - len(curve)
-        steps = fitting.train(state, real.train, neighbours_NK, numbers, left, eye)
+        steps = training.train(state, real.train, neighbours_NK, numbers, left, eye)
         for losses in track(steps, left, name):
             curve.append(losses)
             if len(curve) % numbers.checkpoint_every == 0 or interrupted():
@@ -157,7 +149,7 @@ def obtain(
             if interrupted():
                 raise command.unfinished(interrupted(), name, len(curve), numbers.steps)
         _keep(folder, state, curve)
-    return fitting.finished(state), curve
+    return training.finished(state), curve
 
 
 def measure(
@@ -271,7 +263,7 @@ def _strips(
 
 def _fingerprint(numbers: settings.Autoencoder, real: Images, eye: Vision | None) -> str:
     """Return a hash of all that the trained weights depend on: numbers, images, code."""
-    modules = [ae, alignment, augmentation, fitting, manifold, *([features] if eye else [])]
+    modules = [ae, alignment, augmentation, training, manifold, *([features] if eye else [])]
     code = [Path(inspect.getfile(module)) for module in modules]
     left_out = {"midpoints", "download", "checkpoint_every", "vision"}
     facts = [numbers.model_dump_json(exclude=left_out), torch.__version__]
@@ -280,11 +272,11 @@ def _fingerprint(numbers: settings.Autoencoder, real: Images, eye: Vision | None
     return scratch.fingerprint(facts, [real.manifest, *code])
 
 
-def _keep(folder: Path, state: fitting.State, curve: Curve) -> None:
+def _keep(folder: Path, state: training.State, curve: Curve) -> None:
     """Write a checkpoint, unless it is there."""
 
     def write(partial: Path) -> None:
-        fitting.save(state, partial)
+        training.save(state, partial)
         names = list(curve[0])  # JSON here is sorted by its keys
         rows = [[losses[name] for name in names] for losses in curve]
         files.write_json(partial / CURVE, {"names": names, "rows": rows})
@@ -292,13 +284,13 @@ def _keep(folder: Path, state: fitting.State, curve: Curve) -> None:
     scratch.keep(folder, len(curve), write)
 
 
-def _resume(folder: Path, begin: fitting.State) -> tuple[fitting.State, Curve] | None:
+def _resume(folder: Path, begin: training.State) -> tuple[training.State, Curve] | None:
     """Return the last checkpoint, if any."""
 
-    def read(found: Path) -> tuple[fitting.State, Curve]:
+    def read(found: Path) -> tuple[training.State, Curve]:
         curve = files.read_json(found / CURVE)
         losses = [dict(zip(curve["names"], row, strict=True)) for row in curve["rows"]]
-        return fitting.load(begin, found), losses
+        return training.load(begin, found), losses
 
     return scratch.resume(folder, read)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from lirf.params import Sample
-    from lirf.publishing import Model
+    from lirf.publish.export import Model
 
 # ruff: noqa: PLC0415 - see above
 
@@ -47,11 +47,11 @@ def main(arguments: list[str] | None = None) -> None:
         print("interrupted: what is written is whole", file=sys.stderr)  # noqa: T201
         sys.exit(INTERRUPTED)
     except (ValueError, OSError) as error:
-        from stages.command import one_line
+        from stages.support.command import one_line
 
         sys.exit(f"error: {one_line(error)}")
     except (MemoryError, RuntimeError) as error:
-        from stages.command import out_of_memory
+        from stages.support.command import out_of_memory
 
         if not out_of_memory(error):
             raise
@@ -67,10 +67,14 @@ def sample(options: argparse.Namespace) -> None:
     _require_free(out, options.overwrite)
     from tqdm import tqdm
 
-    from lirf import autoencoder, device, pictures, publishing, sampler
+    from lirf.autoencoder import model as ae
+    from lirf.publish import export
+    from lirf.report import pictures
+    from lirf.sampling import sampler
+    from lirf.training import device
 
     where = device.choose(options.device)
-    model = publishing.load(options.model, where)
+    model = export.load(options.model, where)
     config = _solver(model, options)
     seeds = sampler.seeds(options.seed, "sample", options.count)
     names = [f"{index:05d}.png" for index in range(len(seeds))]
@@ -82,7 +86,7 @@ def sample(options: argparse.Namespace) -> None:
     places = iter(names)
     with tqdm(total=len(names), desc="sample", unit="image", disable=None) as bar:
         for z_BCHW in sampler.sample(model.field, seeds, model.space.shape, config, where):
-            images_BCHW = autoencoder.decode(
+            images_BCHW = ae.decode(
                 model.autoencoder, z_BCHW.numpy(), model.space, options.batch, where
             )
             for image_CHW in images_BCHW:
@@ -107,22 +111,28 @@ def nearest(options: argparse.Namespace) -> None:
         raise ValueError(f"{options.out}: the picture is a PNG; name a file that ends in .png")
     import numpy as np
 
-    from lirf import autoencoder, device, features, images, metrics, pictures, publishing
-    from lirf import nearest as nearest_images
+    from lirf.autoencoder import model as ae
+    from lirf.features import features
+    from lirf.images import reading
+    from lirf.measure import metrics
+    from lirf.measure import nearest as nearest_images
+    from lirf.publish import export
+    from lirf.report import pictures
+    from lirf.training import device
 
     where = device.choose(options.device)
-    model = publishing.load(options.model, where)
+    model = export.load(options.model, where)
 
     def read(folder: Path) -> np.ndarray:
-        found = [file for file in images.find(folder)[0] if file.split == "train"]
+        found = [file for file in reading.find(folder)[0] if file.split == "train"]
         if not found:
             raise ValueError(f"{folder}: all images in it are held out; there are none to compare")
-        return np.stack([images.load(file, model.prepare).pixels for file in found])
+        return np.stack([reading.load(file, model.prepare).pixels for file in found])
 
     def round_trip(images_NCHW: np.ndarray) -> np.ndarray:
-        raw = autoencoder.encode(model.autoencoder, images_NCHW, options.batch, where)
+        raw = ae.encode(model.autoencoder, images_NCHW, options.batch, where)
         scaled = model.space.scale(raw)
-        return autoencoder.decode(model.autoencoder, scaled, model.space, options.batch, where)
+        return ae.decode(model.autoencoder, scaled, model.space, options.batch, where)
 
     shown_RCHW, train_NCHW = read(options.images)[: options.first], read(options.training)
     extract = features.pixels().extract
@@ -153,9 +163,9 @@ def push(options: argparse.Namespace) -> None:
     from httpx2 import HTTPError
     from huggingface_hub import HfApi, get_token
 
-    from lirf import publishing
+    from lirf.publish import export
 
-    name = publishing.read_provenance(options.model)["name"]
+    name = export.read_provenance(options.model)["name"]
     token = get_token()
     if token is None:
         raise ValueError("no token of the Hugging Face hub; set HF_TOKEN or run `hf auth login`")

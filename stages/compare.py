@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lirf import comparison, tradeoff
-from lirf import plan as plans
 from lirf.params import Params
-from stages import command
-from stages.command import Out
+from lirf.studies import comparison, tradeoff
+from lirf.studies import plan as plans
+from stages.support import command
+from stages.support.command import Out
 
 
 def compare(

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lirf import pull, store
+from lirf.densify import correction
 from lirf.params import Correct, Params
-from lirf.rows import Room, Rows, blocks
-from stages import command
-from stages.command import Out
+from lirf.store import banks, parts, tables
+from lirf.store.rows import Room, Rows, blocks
+from stages.support import command
+from stages.support.command import Out
 
 
 def correct(
@@ -31,16 +32,16 @@ def correct(
     if run not in params.rounds:
         raise ValueError(f"--run {run}: not a round of params.yaml ({', '.join(params.rounds)})")
     lambda_ = params.rounds[run].lambda_
-    old, (drawn, attributes) = store.read_register(bank), store.read_rows(candidates)
-    old.space.require(store.read_space(candidates, attributes), str(candidates))
+    old, (drawn, attributes) = banks.read_register(bank), parts.read_rows(candidates)
+    old.space.require(banks.read_space(candidates, attributes), str(candidates))
     group_N, real_N = old.groups, old.real
     # Half is for candidates, bank and result, which lie beside the result where that is too little.
     room = Room(params.memory_bytes // 2, corrected.parent)
-    z_MCHW = store.read_arrays([candidates], room)
+    z_MCHW = banks.read_arrays([candidates], room)
     _check_finite(run, z_MCHW, drawn)
-    _check_count(params.correct, bank, group_N[pull.references(params.correct, real_N)])
-    bank_NCHW = store.read_arrays(store.parts(bank), room)
-    done = pull.correct(
+    _check_count(params.correct, bank, group_N[correction.references(params.correct, real_N)])
+    bank_NCHW = banks.read_arrays(banks.parts(bank), room)
+    done = correction.correct(
         z_MCHW,
         bank_NCHW,
         real_N,
@@ -61,12 +62,12 @@ def correct(
         "displacement": done.displacement,
         "novelty": done.novelty,
     }
-    schema = pa.schema([store.BANK_SCHEMA.field(name) for name in columns])
+    schema = pa.schema([banks.BANK_SCHEMA.field(name) for name in columns])
     rows = pa.table(columns, schema=schema)
     measured = {"lambda": lambda_, "spacing": done.spacing}
-    store.write_latents(corrected, done.latents, rows, old.space, **measured)
+    banks.write_latents(corrected, done.latents, rows, old.space, **measured)
     moved = {"id": ids[real_N], "displacement": done.anchors}
-    store.write_table(anchors, pa.table(moved))
+    tables.write(anchors, pa.table(moved))
 
 
 def _check_finite(run: str, z_MCHW: Rows, drawn: pa.Table) -> None:
@@ -76,7 +77,7 @@ def _check_finite(run: str, z_MCHW: Rows, drawn: pa.Table) -> None:
     finite_M = np.concatenate(
         [
             np.isfinite(z_MCHW[some]).all(axis=(1, 2, 3))
-            for some in blocks(len(z_MCHW), 1, store.SHARD_ROWS)
+            for some in blocks(len(z_MCHW), 1, parts.SHARD_ROWS)
         ]
     )
     if not finite_M.all():

@@ -10,12 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from lirf import checkpoint, collapse, device, files, neighbours, report, sampler, store
-from lirf.metrics import COPY_RATIO
+from lirf.measure import collapse
+from lirf.measure.metrics import COPY_RATIO
+from lirf.neighbours import search
 from lirf.params import Params
-from lirf.space import flat
-from stages import command
-from stages.command import Out
+from lirf.report import report
+from lirf.sampling import sampler
+from lirf.store import banks, files
+from lirf.store.space import flat
+from lirf.training import checkpoint, device
+from stages.support import command
+from stages.support.command import Out
 
 DIGITS = 6  # of a number: more would only make differences of rounding visible
 
@@ -62,7 +67,7 @@ def diagnose(
     """
     numbers, where = params.diagnose, device.of(params)
     field, space = checkpoint.load_field(weights, where)
-    old, others = store.read_bank(bank), store.read_latents(heldout)
+    old, others = banks.read(bank), banks.read_latents(heldout)
     space.require(old.space, str(bank))
     space.require(others.space, str(heldout))
     known = _known(old, others)
@@ -107,7 +112,7 @@ def diagnose(
     report.diagnosis(run, paths.times, paths.distance, bins, picture)
 
 
-def _known(old: store.Bank, others: store.Bank) -> Known:
+def _known(old: banks.Bank, others: banks.Bank) -> Known:
     """Return the rows of a bank, and those that it is compared with."""
     bank_ND = flat(old.latents)
     if len(others.latents):
@@ -119,7 +124,7 @@ def _known(old: store.Bank, others: store.Bank) -> Known:
 
 def _hausdorff(known: Known) -> dict[str, float]:
     """Return both directed distances between bank and reference, in units of the spacing."""
-    spacing = neighbours.spacing(*known.real)
+    spacing = search.spacing(*known.real)
     strays = collapse.hausdorff(known.bank, known.reference)
     misses = collapse.hausdorff(known.reference, known.bank)
     return {

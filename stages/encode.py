@@ -11,15 +11,18 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from lirf import augmentation, device, seeds, store
-from lirf import autoencoder as ae
 from lirf import params as settings
-from lirf.autoencoder import Autoencoder
+from lirf.autoencoder import model as ae
+from lirf.autoencoder.model import Autoencoder
+from lirf.images import augmentation
 from lirf.params import BANK_ZERO, Params
-from lirf.space import Space
-from stages import command, scratch
-from stages.command import Out
-from stages.progress import track
+from lirf.sampling import seeds
+from lirf.store import banks, parts
+from lirf.store.space import Space
+from lirf.training import device
+from stages.support import command, scratch
+from stages.support.command import Out
+from stages.support.progress import track
 
 VERSIONS_SCHEMA = pa.schema(
     [
@@ -58,8 +61,8 @@ def encode(
     """
     where = device.of(params)
     model = ae.load(autoencoder, where)
-    rows, _ = store.read_rows(images)
-    read = store.read_items(images)
+    rows, _ = parts.read_rows(images)
+    read = parts.read_items(images)
     training, train_N = _of_split(rows, "train")
     others, heldout_H = _of_split(rows, "heldout")
     versions, transforms = _versions(training["id"].to_pylist(), params.encode)
@@ -83,9 +86,9 @@ def encode(
             space.scale(raw) if len(raw) else np.empty((0, *space.shape), np.float32)
             for raw in rest
         )
-        store.write_bank(bank, BANK_ZERO, space.scale(raw_NCHW), _bank_rows(training), space)
-        store.write_latents(heldout, z_HCHW, others.select(["id", "source"]), space)
-        store.write_latents(augmented, z_ACHW, versions, space)
+        banks.write(bank, BANK_ZERO, space.scale(raw_NCHW), _bank_rows(training), space)
+        banks.write_latents(heldout, z_HCHW, others.select(["id", "source"]), space)
+        banks.write_latents(augmented, z_ACHW, versions, space)
 
 
 def _of_split(rows: pa.Table, split: str) -> tuple[pa.Table, np.ndarray]:
@@ -129,7 +132,7 @@ def _fingerprint(config: settings.Encode, model: Autoencoder, images: Path) -> s
     """Return a hash of all that the latents depend on: numbers, inputs, code."""
     code = [Path(inspect.getfile(module)) for module in (ae, augmentation, seeds)]
     facts = (config.model_dump_json(), model.fingerprint, torch.__version__)
-    return scratch.fingerprint(facts, [images / store.MANIFEST, *code])
+    return scratch.fingerprint(facts, [images / parts.MANIFEST, *code])
 
 
 def _versions(
@@ -161,7 +164,7 @@ def _versions(
 
 def _bank_rows(rows: pa.Table) -> pa.Table:
     """Return the bank's rows of training images: real, without parents."""
-    return store.bank_rows(
+    return banks.bank_rows(
         {
             "id": rows["id"],
             "round": [BANK_ZERO] * rows.num_rows,

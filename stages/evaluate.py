@@ -12,20 +12,23 @@ import pyarrow as pa
 import torch
 from PIL.Image import Image
 
-from lirf import autoencoder as autoencoding
-from lirf import checkpoint, files, mixup, pictures, sampler, store
-from lirf import device as devices
-from lirf import features as feature_spaces
-from lirf import metrics as measures
-from lirf import nearest as nearest_images
-from lirf.features import Features
-from lirf.metrics import Copies
+from lirf.autoencoder import model as autoencoding
+from lirf.features import features as feature_spaces
+from lirf.features.features import Features
+from lirf.measure import metrics as measures
+from lirf.measure import nearest as nearest_images
+from lirf.measure.metrics import Copies
 from lirf.params import Params
-from lirf.space import Space
-from lirf.store import Part
-from stages import command, drawing
-from stages.command import Out
-from stages.progress import track
+from lirf.report import pictures
+from lirf.sampling import mixup, sampler
+from lirf.store import banks, files, parts
+from lirf.store.parts import Part
+from lirf.store.space import Space
+from lirf.training import checkpoint
+from lirf.training import device as devices
+from stages.support import command, drawing
+from stages.support.command import Out
+from stages.support.progress import track
 
 COLUMNS, ROWS = 8, 8  # of the grid of samples
 PANEL = 12  # samples shown beside their nearest training images
@@ -78,7 +81,7 @@ def evaluate(
     With another `evaluate.generator` than the network, the samples are made of the real latents
     of `bank`, and are the same for every model.
     """
-    part = store.read_part(images)
+    part = parts.read(images)
     real = _real(part, params.evaluate.neighbours)
     device = devices.of(params)
     decoder = autoencoding.load(autoencoder, device)
@@ -128,10 +131,10 @@ def _latents(
     seeds = sampler.seeds(params.evaluate.seed, "evaluate", params.evaluate.samples)
     if _trained(params):
         made = drawing.load(weights, params.sample, device)
-        made.space.require(store.read_register(bank).space, str(bank))
+        made.space.require(banks.read_register(bank).space, str(bank))
         batches = track(made.sample(seeds), made.batches(len(seeds)), f"evaluate {run}")
         return np.concatenate([z_BCHW.numpy() for z_BCHW in batches]), made.space
-    known = store.read_bank(bank)
+    known = banks.read(bank)
     real_NCHW, group_N = known.latents[known.real], known.groups[known.real]
     if params.evaluate.generator == "memory":
         return mixup.memory(real_NCHW, seeds), known.space
@@ -197,7 +200,7 @@ def _write_samples(
         "mirrored": nearest_images.mirrored(copies.version[shown]).tolist(),
         "distance": copies.distance[shown].round(DIGITS).tolist(),
     }
-    store.write_part(folder, images_SCHW, pa.table(columns, schema=SAMPLES_SCHEMA), {})
+    parts.write(folder, images_SCHW, pa.table(columns, schema=SAMPLES_SCHEMA), {})
 
 
 def _samples(title: str, fake_MCHW: np.ndarray, copies: Copies) -> Image:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lirf import augmentation, checkpoint, device, store, training
+from lirf.images import augmentation
 from lirf.params import Params
-from stages import command
-from stages.command import Out
+from lirf.store import banks
+from lirf.training import checkpoint, device, training
+from stages.support import command
+from stages.support.command import Out
 
 
 def initialize(params: Params, bank: Path, weights: Out) -> None:
@@ -15,7 +17,7 @@ def initialize(params: Params, bank: Path, weights: Out) -> None:
 
     The network has an input for augmentation labels where training will draw augmented images.
     """
-    space = store.read_register(bank).space
+    space = banks.read_register(bank).space
     labels = len(augmentation.LABELS) if params.train.augment_share else 0
     state = training.initial(params.initialize, space, device.choose("cpu"), labels)
     checkpoint.save(state, weights)

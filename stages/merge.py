@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lirf import store
 from lirf.params import Params
-from stages import command
-from stages.command import Out
+from lirf.store import banks
+from stages.support import command
+from stages.support.command import Out
 
 REMEDY = "rerun `dvc repro`"
 
@@ -30,18 +30,18 @@ def merge(
     Raises:
         ValueError: an input is damaged or of another space, or a row's parents are not in the bank.
     """
-    old, new = store.read_register(previous), store.read_latents(admitted)
+    old, new = banks.read_register(previous), banks.read_latents(admitted)
     old.space.require(new.space, str(admitted))
     rows = _bank_rows(run, new.rows)
     _check_lineage(rows, old.rows, previous)
-    store.write_bank(bank, run, new.latents, rows, new.space, previous)
+    banks.write(bank, run, new.latents, rows, new.space, previous)
 
 
 def _bank_rows(run: str, rows: pa.Table) -> pa.Table:
     """Return rows of admitted latents as rows of the bank: refined, of no image."""
     columns = {name: rows[name] for name in rows.column_names}
     columns |= {"round": np.full(rows.num_rows, run), "kind": np.full(rows.num_rows, "refined")}
-    return store.bank_rows(columns)
+    return banks.bank_rows(columns)
 
 
 def _check_lineage(rows: pa.Table, older: pa.Table, previous: Path) -> None:

@@ -10,16 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from lirf import autoencoder as autoencoding
-from lirf import device, files, lineage, pictures, store, verdict
-from lirf import page as pages
-from lirf.lineage import Lineage
-from lirf.page import Content, Descent, Figure, Measured, Neighbour, Sample
+from lirf.autoencoder import model as autoencoding
+from lirf.measure import verdict
 from lirf.params import Params
-from lirf.store import Bank, Part
-from stages import command, results
-from stages.command import Out
-from stages.results import Results
+from lirf.report import page as pages
+from lirf.report import pictures
+from lirf.report.page import Content, Descent, Figure, Measured, Neighbour, Sample
+from lirf.store import banks, files, lineage, parts
+from lirf.store.banks import Bank
+from lirf.store.lineage import Lineage
+from lirf.store.parts import Part
+from lirf.training import device
+from stages.support import command, results
+from stages.support.command import Out
+from stages.support.results import Results
 
 LIMIT = 12 << 20  # bytes; a page stays well below what people send by mail
 SIDES = (96, 64, 48, 32)  # px of its pictures: the first that keep it below LIMIT
@@ -61,8 +65,8 @@ def page(
     """
     found = results.read(params, metrics)
     measured = _measured(params, found, plots)
-    known, prepared = store.read_bank(bank), store.read_part(images)
-    kept = {run: store.read_part(samples / run) for run in ["baseline", *params.rounds, "final"]}
+    known, prepared = banks.read(bank), parts.read(images)
+    kept = {run: parts.read(samples / run) for run in ["baseline", *params.rounds, "final"]}
     tree, shown = _descend(known, list(params.rounds))
     drawn = _draw(params, autoencoder, known, prepared, tree.ancestors(chain(*shown.values())))
     judged = verdict.judge(

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lirf import files, store
-from lirf import images as imaging
-from lirf.images import BadImage, PreparedImage, Row
+from lirf.images import reading as imaging
+from lirf.images.reading import BadImage, PreparedImage, Row
 from lirf.params import Params
-from stages import command
-from stages.command import Out
-from stages.progress import track
+from lirf.store import files, parts
+from stages.support import command
+from stages.support.command import Out
+from stages.support.progress import track
 
 LEAST = 3
 ROWS_SCHEMA = pa.schema(
@@ -58,7 +58,7 @@ def prepare(params: Params, source: Path, images: Out, metrics: Out) -> None:
     _report(bad, repeats, counts, others, params.prepare.colour)
     _require_enough(source, params, counts)
     attributes = {"colour": params.prepare.colour, "resolution": params.prepare.resolution}
-    store.write_part(images, np.stack([row.pixels for row in rows]), _table(rows), attributes)
+    parts.write(images, np.stack([row.pixels for row in rows]), _table(rows), attributes)
     files.write_json(metrics, counts)
 
 

@@ -9,10 +9,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from lirf import card, files, pretrained, publishing, store
+from lirf.autoencoder import pretrained
 from lirf.params import Params
-from stages import command, hashes
-from stages.command import Out
+from lirf.publish import card, export
+from lirf.store import banks, files
+from stages.support import command, hashes
+from stages.support.command import Out
 
 PACKAGES = ("diffusers", "lirf", "numpy", "safetensors", "torch", "torchdiffeq")
 RESULTS = ("prepare", "final", "baseline", "diagnosis/final", "diagnosis/baseline")
@@ -41,17 +43,17 @@ def publish(
     """
     results = {name: metrics / f"{name}.json" for name in RESULTS}
     documents = {name: files.read_json(path) for name, path in results.items()}
-    rows = store.read_register(bank).rows
+    rows = banks.read_register(bank).rows
     kinds = Counter(zip(rows["kind"].to_pylist(), rows["round"].to_pylist(), strict=True))
     latents = {
         "real": sum(count for (kind, _), count in kinds.items() if kind == "real"),
         "admitted": {name: kinds["refined", name] for name in params.rounds},
     }
-    publishing.write(model, weights, autoencoder, params.sample)
+    export.write(model, weights, autoencoder, params.sample)
     shutil.copyfile(samples, model / card.SAMPLES)
     (model / "README.md").write_text(card.write(_facts(params, documents, latents)))
     inputs = [weights, autoencoder, bank, images, samples, *results.values()]
-    publishing.seal(
+    export.seal(
         model,
         {
             "name": _name(params),

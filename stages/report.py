@@ -6,11 +6,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from lirf import pictures
-from lirf import report as reporting
 from lirf.params import Params
-from stages import command, results
-from stages.command import Out
+from lirf.report import pictures
+from lirf.report import report as reporting
+from stages.support import command, results
+from stages.support.command import Out
 
 
 def report(

@@ -11,14 +11,18 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from lirf import checkpoint, compiling, device, flow, network, sampler, seeds, store, training
 from lirf import params as settings
+from lirf.networks import network
+from lirf.objectives import flow
 from lirf.params import Params
-from lirf.rows import Room
-from stages import command, drawing, scratch
-from stages.command import Out
-from stages.drawing import Drawing
-from stages.progress import track
+from lirf.sampling import sampler, seeds
+from lirf.store import banks
+from lirf.store.rows import Room
+from lirf.training import checkpoint, compiling, device, training
+from stages.support import command, drawing, scratch
+from stages.support.command import Out
+from stages.support.drawing import Drawing
+from stages.support.progress import track
 
 KEPT = 2048  # samples, at least, that are kept at a time
 
@@ -31,7 +35,7 @@ def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out)
     is chosen once, and lies there too.
     """
     where = device.of(params)
-    space, known = checkpoint.read_document(weights)["space"], store.read_register(bank)
+    space, known = checkpoint.read_document(weights)["space"], banks.read_register(bank)
     space.require(known.space, str(bank))
     real = int(known.real.sum())
     seeds_M = sampler.seeds(params.sample.seed, run, math.ceil(params.sample.ratio * real))
@@ -52,7 +56,7 @@ def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out)
             raise ValueError(f"{run}: {error}") from None
         ids = [f"{run}-{index:05d}" for index in range(len(seeds_M))]
         rows = pa.table({"id": ids, "seed": pa.array(seeds_M, pa.int64())})
-        store.write_latents(candidates, latents_MCHW, rows, space)
+        banks.write_latents(candidates, latents_MCHW, rows, space)
 
 
 def _load(folder: Path, config: settings.Sample, weights: Path, where: torch.device) -> Drawing:

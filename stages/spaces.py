@@ -8,12 +8,13 @@ from typing import Any
 
 from PIL.Image import Image
 
-from lirf import autoencoder as ae
-from lirf import device, pictures
+from lirf.autoencoder import model as ae
 from lirf.params import Params
-from stages import command
+from lirf.report import pictures
+from lirf.training import device
 from stages.autoencoder import measure, obtain, origin, read, vision
-from stages.command import Out
+from stages.support import command
+from stages.support.command import Out
 
 COLUMNS = {  # of the table, by the metric of the stage `autoencoder`
     "psnr_heldout": "PSNR held out ↑",

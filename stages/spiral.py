@@ -9,12 +9,14 @@ from functools import partial
 
 import torch
 
-from lirf import flow, plane, report, study
+from lirf.objectives import flow
 from lirf.params import Params
-from lirf.study import Outcome
-from stages import command
-from stages.command import Out
-from stages.progress import track
+from lirf.report import report
+from lirf.studies import study, toy
+from lirf.studies.study import Outcome
+from stages.support import command
+from stages.support.command import Out
+from stages.support.progress import track
 
 Key = tuple[int, int, str]
 """Number of points, seed, method."""
@@ -47,7 +49,7 @@ def spiral(params: Params, runs: Out, table: Out, samples: Out, fields: Out) -> 
         for count in config.counts
         for name in (study.PLAIN, study.AUGMENTED, study.LOOP)
     }
-    plane.samples(grounds, shown, samples)
+    toy.samples(grounds, shown, samples)
     velocities: dict[tuple[int, str], flow.Field] = {
         (count, "learned by heart"): partial(_memory, torch.from_numpy(at.latents))
         for count, at in grounds.items()
@@ -56,7 +58,7 @@ def spiral(params: Params, runs: Out, table: Out, samples: Out, fields: Out) -> 
         (count, name): study.field(params, grounds[count], one)
         for (count, name), one in shown.items()
     }
-    plane.fields(grounds, velocities, fields)
+    toy.fields(grounds, velocities, fields)
 
 
 def _memory(anchors_NCHW: torch.Tensor, x_BCHW: torch.Tensor, t_B: torch.Tensor) -> torch.Tensor:

@@ -11,25 +11,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lirf import (
-    augmentation,
-    batches,
-    checkpoint,
-    compiling,
-    device,
-    flow,
-    network,
-    parallel,
-    seeds,
-    store,
-    training,
-)
-from lirf.batches import Augmented, Share
+from lirf.images import augmentation
+from lirf.networks import network
+from lirf.objectives import flow
 from lirf.params import Params
-from lirf.space import Space, flat
-from stages import command, scratch
-from stages.command import Out
-from stages.progress import track
+from lirf.sampling import seeds
+from lirf.store import banks, parts
+from lirf.store.space import Space, flat
+from lirf.training import batches, checkpoint, compiling, device, parallel, training
+from lirf.training.batches import Augmented, Share
+from stages.support import command, scratch
+from stages.support.command import Out
+from stages.support.progress import track
 
 CURVE_POINTS = 500
 
@@ -60,7 +53,7 @@ class Given:
     """What training starts from, read and checked."""
 
     begin: training.State
-    known: store.Bank
+    known: banks.Bank
     versions: Augmented | None
 
 
@@ -137,7 +130,7 @@ def _read(job: Job, where: torch.device) -> Given:
     Raises:
         ValueError: one is damaged, or of another space.
     """
-    known = store.read_bank(job.bank)
+    known = banks.read(job.bank)
     begin = checkpoint.load(job.start, where)
     begin.space.require(known.space, str(job.bank))
     versions = _read_versions(job.params, job.augmented, begin.space, where)
@@ -192,7 +185,7 @@ def _read_versions(
     Raises:
         ValueError: they are damaged, of another space, or missing though they are to be drawn.
     """
-    versions = store.read_latents(augmented)
+    versions = banks.read_latents(augmented)
     space.require(versions.space, str(augmented))
     if not params.train.augment_share:
         return None
@@ -261,12 +254,13 @@ def _say_stopped(job: Job, state: training.State, losses: list[float], collapse:
     )
 
 
-def _looker(params: Params, known: store.Bank, where: torch.device) -> Look:
+def _looker(params: Params, known: banks.Bank, where: torch.device) -> Look:
     """Return what measures the collapse of a state onto the bank, with the same few samples."""
     stop = params.train.stop_on
     if stop.rule == "never":
         return lambda _: -math.inf
-    from lirf import collapse, sampler  # noqa: PLC0415 - FAISS and SciPy, a second to load
+    from lirf.measure import collapse  # noqa: PLC0415 - FAISS, a second to load
+    from lirf.sampling import sampler  # noqa: PLC0415 - SciPy
 
     seeds_M = seeds.seeds(0, "stop", stop.samples)
     noise_MCHW = sampler.noise(seeds_M, known.space.shape).to(where)
@@ -318,7 +312,7 @@ def _fingerprint(job: Job) -> str:
         code += [code[0].with_name(f"{name}.py") for name in ("collapse", "neighbours", "sampler")]
     if config.processes > 1:
         code.append(Path(str(parallel.__file__)))
-    manifests = [*sorted(job.bank.rglob(store.MANIFEST)), job.augmented / store.MANIFEST]
+    manifests = [*sorted(job.bank.rglob(parts.MANIFEST)), job.augmented / parts.MANIFEST]
     model = job.params.models[job.run]
     numbers = (config.model_dump_json(), job.params.initialize.seed, model.model_dump_json())
     inputs = [*manifests, job.start / checkpoint.STATE]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from PIL import Image
 
-from lirf import embedded
+from lirf.images import bundled
 from lirf.params import Params
-from stages import command
-from stages.command import Out
+from stages.support import command
+from stages.support.command import Out
 
 
 def unpack(params: Params, dataset: str, images: Out) -> None:  # noqa: ARG001 - every stage has it
@@ -18,11 +18,11 @@ def unpack(params: Params, dataset: str, images: Out) -> None:  # noqa: ARG001 -
     Raises:
         ValueError: there is no such dataset.
     """
-    if dataset not in embedded.DATASETS:
-        known = " or ".join(embedded.DATASETS)
+    if dataset not in bundled.DATASETS:
+        known = " or ".join(bundled.DATASETS)
         raise ValueError(f"--dataset {dataset}: no such embedded image set; give {known}")
     images.mkdir()
-    for name, split, pixels_HW in embedded.DATASETS[dataset]():
+    for name, split, pixels_HW in bundled.DATASETS[dataset]():
         (images / split).mkdir(exist_ok=True)
         Image.fromarray(pixels_HW).save(images / split / f"{name}.png")
 

@@ -122,11 +122,14 @@ def make(folder: Path, changes: dict[str, dict[str, Any]]) -> Trained:
     """Run the stages up to an untrained network, and give its average weights that do something."""
     import torch
 
-    from lirf import autoencoder, checkpoint, pictures, store, training
     from lirf import params as settings
-    from stages.command import Out
+    from lirf.autoencoder import model as ae
+    from lirf.report import pictures
+    from lirf.store import banks, parts
+    from lirf.training import checkpoint, training
     from stages.encode import encode
     from stages.prepare import prepare
+    from stages.support.command import Out
 
     photos = folder / "photos"
     photos.mkdir()
@@ -145,15 +148,15 @@ def make(folder: Path, changes: dict[str, dict[str, Any]]) -> Trained:
 
     out = {name: Out(folder / name) for name in ("images", "bank", "heldout", "augmented")}
     prepare(params, photos, out["images"], Out(folder / "prepare.json"))
-    channels = store.read_part(out["images"]).array.shape[1]
+    channels = parts.read(out["images"]).array.shape[1]
     (folder / "autoencoder").mkdir()
-    autoencoder.save(
-        autoencoder.build(params.autoencoder, channels, params.prepare.resolution),
+    ae.save(
+        ae.build(params.autoencoder, channels, params.prepare.resolution),
         folder / "autoencoder",
     )
     with contextlib.chdir(folder):  # where its scratch goes
         encode(params, folder / "images", folder / "autoencoder", *list(out.values())[1:])
-    space = store.read_bank(folder / "bank").space
+    space = banks.read(folder / "bank").space
     state = training.initial(params.initialize, space, torch.device("cpu"))
     drawn = torch.Generator().manual_seed(1)
     for weight in state.ema.parameters():

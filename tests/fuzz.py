@@ -35,8 +35,12 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 import lirf
-from lirf import checkpoint, files, images, params, plan, store, training
-from lirf.space import Space
+from lirf import params
+from lirf.images import reading
+from lirf.store import banks, files, parts, tables
+from lirf.store.space import Space
+from lirf.studies import plan
+from lirf.training import checkpoint, training
 
 ROOT = Path(__file__).parents[1]
 LONGEST_S = 2.0
@@ -252,7 +256,7 @@ def _images(folder: Path) -> Target:
 
     def read(content: bytes) -> object:
         path.write_bytes(content)
-        return images.load(images.ImageFile(path, path.name, "train"), PARAMS.prepare)
+        return reading.load(reading.ImageFile(path, path.name, "train"), PARAMS.prepare)
 
     return Target("images", seeds, read, 0.3)
 
@@ -313,9 +317,9 @@ def _change_value(draw: random.Random, document: Any) -> None:
 def _store(folder: Path) -> list[Target]:
     bank, table = folder / "bank", folder / "table.parquet"
     latents = np.random.default_rng(0).normal(size=(5, *SPACE.shape)).astype(np.float32)
-    rows = store.bank_rows({"id": [f"train-{i:05d}" for i in range(5)]})
-    store.write_bank(bank, "r00", latents, rows, SPACE)
-    store.write_table(table, rows)
+    rows = banks.bank_rows({"id": [f"train-{i:05d}" for i in range(5)]})
+    banks.write(bank, "r00", latents, rows, SPACE)
+    tables.write(table, rows)
     part = bank / "r00"
 
     def reader(path: Path, manifest: Path | None) -> Callable[[bytes], object]:
@@ -326,7 +330,7 @@ def _store(folder: Path) -> list[Target]:
             if manifest is not None:
                 _sign(manifest, path)
             try:
-                return store.read_bank(bank)
+                return banks.read(bank)
             finally:
                 path.write_bytes(good)
                 if manifest is not None:
@@ -336,16 +340,16 @@ def _store(folder: Path) -> list[Target]:
 
     def read_table(content: bytes) -> object:
         table.write_bytes(content)
-        return store.read_table(table)
+        return tables.read(table)
 
     chunk = next(path for path in sorted((part / "array" / "c").rglob("*")) if path.is_file())
-    manifest = part / store.MANIFEST
+    manifest = part / parts.MANIFEST
     inside = {
         "arrays": (chunk, manifest, 0.04),
         "arrays' metadata": (part / "array" / "zarr.json", manifest, 0.05),
         "banks' tables": (part / "rows.parquet", manifest, 0.03),
         "manifests": (manifest, None, 0.05),
-        "banks": (bank / store.INDEX, None, 0.02),
+        "banks": (bank / banks.INDEX, None, 0.02),
     }
     found = [
         Target(name, [path.read_bytes()], reader(path, signed), share)

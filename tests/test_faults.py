@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lirf import store
-from lirf.space import Space
+from lirf.store import banks
+from lirf.store.space import Space
 
 ROOT = Path(__file__).parents[1]
 SPACE = Space("f00d", (2, 4, 4), (0.0, 1.0), (1.0, 2.0))
@@ -28,9 +28,9 @@ def project(tmp_path: Path) -> Path:
         columns = {"id": [f"{name}-{i}" for i in range(count)], "parents": [parents] * count}
         latents = random.standard_normal((count, *SPACE.shape), np.float32)
         if parents is None:
-            store.write_bank(tmp_path / name, name, latents, store.bank_rows(columns), SPACE)
+            banks.write(tmp_path / name, name, latents, banks.bank_rows(columns), SPACE)
         else:
-            store.write_latents(tmp_path / name, latents, store.bank_rows(columns), SPACE)
+            banks.write_latents(tmp_path / name, latents, banks.bank_rows(columns), SPACE)
     return tmp_path
 
 
@@ -71,7 +71,7 @@ def test_a_full_disk_names_the_file_and_the_next_run_succeeds(project: Path, mou
     assert list((project / "data" / "r01").iterdir()) == []
     mount("remount,size=20m")
     assert merge(project).returncode == 0
-    assert len(store.read_bank(project / "data" / "r01" / "bank").latents) == COUNT + 5
+    assert len(banks.read(project / "data" / "r01" / "bank").latents) == COUNT + 5
 
 
 def test_a_read_only_disk_is_named_and_keeps_what_is_there(project: Path, mount: Mount):
@@ -82,6 +82,6 @@ def test_a_read_only_disk_is_named_and_keeps_what_is_there(project: Path, mount:
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "read-only file system; make it writable and rerun `dvc repro`" in done.stderr
     assert "data/r01" in done.stderr
-    assert len(store.read_bank(project / "data" / "r01" / "bank").latents) == COUNT + 5
+    assert len(banks.read(project / "data" / "r01" / "bank").latents) == COUNT + 5
     mount("remount,rw")
     assert merge(project).returncode == 0

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from lirf import admission, flow, neighbours, params, pull, restoration
+from lirf import params
+from lirf.densify import admission, correction, restoration
+from lirf.neighbours import search
+from lirf.objectives import flow
 
 random = np.random.default_rng(0)
 LATENTS_NCHW = random.normal(size=(20, 2, 4, 4)).astype(np.float32)
@@ -17,13 +20,13 @@ BASE: dict[str, Any] = {"neighbours": 4, "temperature": 1.0, "dimensions": 2}
 
 def corrected(operator: str, references: str) -> list[np.ndarray]:
     config = params.Correct(operator=operator, references=references, **BASE)  # pyright: ignore
-    done = pull.correct(CANDIDATES_MCHW, LATENTS_NCHW, REAL_N, GROUP_N, config, 0.5)
+    done = correction.correct(CANDIDATES_MCHW, LATENTS_NCHW, REAL_N, GROUP_N, config, 0.5)
     return [*vars(done).values()]
 
 
-def found(metric: neighbours.Metric) -> list[np.ndarray]:
+def found(metric: search.Metric) -> list[np.ndarray]:
     rows = (CANDIDATES_MCHW.reshape(30, -1), LATENTS_NCHW.reshape(20, -1))
-    return [*neighbours.nearest(*rows, 3, metric)]
+    return [*search.nearest(*rows, 3, metric)]
 
 
 def restored() -> list[np.ndarray]:

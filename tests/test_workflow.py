@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from lirf import store
+from lirf.store import banks
 
 sys.path.insert(0, str(Path(__file__).parent))  # `tiny`: importlib mode adds no folder
 
@@ -77,7 +77,7 @@ def test_one_command_runs_every_stage_from_images_to_report(
 
 @pytest.mark.usefixtures("first")
 def test_every_admitted_latent_descends_from_real_images(project: Path):
-    bank = store.read_bank(project / "data" / "r01" / "bank")
+    bank = banks.read(project / "data" / "r01" / "bank")
     rows = {row["id"]: row for row in bank.rows.to_pylist()}
     refined = [row for row in rows.values() if row["kind"] == "refined"]
     assert refined

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from finished import ROOT, Finished
 
-from lirf import features, metrics
+from lirf.features import features
+from lirf.measure import metrics
 
 NEIGHBOURS = 5
 COLUMNS = ("precision", "recall", "density", "coverage", "frechet")

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lirf import autoencoder as autoencoding
-from lirf import features, store
+from lirf.autoencoder import model as autoencoding
+from lirf.features import features
 from lirf.params import Sample
-from lirf.space import Space
-from stages import drawing
-from stages.drawing import Drawing
+from lirf.store import banks, parts
+from lirf.store.space import Space
+from stages.support import drawing
+from stages.support.drawing import Drawing
 
 ROOT = Path(__file__).parents[2]
 CPU, BATCH = torch.device("cpu"), 256
@@ -32,13 +33,13 @@ class Finished:
     @classmethod
     def read(cls, data: Path) -> Finished:
         """Read `data/images`, `data/r00/bank` and `data/autoencoder`."""
-        part = store.read_part(data / "images")
+        part = parts.read(data / "images")
         split, flip = (np.array(part.rows[name].to_pylist()) for name in ("split", "flip"))
         return cls(
             data,
             part.array[(split == "train") & ~flip.astype(bool)],
             part.array[split == "heldout"],
-            store.read_register(data / "r00/bank").space,
+            banks.read_register(data / "r00/bank").space,
             autoencoding.load(data / "autoencoder", CPU),
         )
 

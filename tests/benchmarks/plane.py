@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from finished import ROOT
 
-from lirf import study
+from lirf.studies import study
 
 SHOWN = ("to_curve", "covered", "off", "copies", "transport")
 

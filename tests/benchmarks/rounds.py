@@ -23,8 +23,8 @@ import numpy as np
 import pyarrow as pa
 from ruamel.yaml import YAML
 
-from lirf import store
-from lirf.space import Space
+from lirf.store import banks, tables
+from lirf.store.space import Space
 
 ROOT = Path(__file__).parents[2]
 SPACE = Space("f00d", (4, 4, 4), (0.0,) * 4, (1.0,) * 4)
@@ -56,7 +56,7 @@ def write_bank(folder: Path, count: int, real: int) -> None:
     ids = [f"train-{place:07d}" for place in range(count)]
     kinds = ["real"] * real + ["refined"] * (count - real)
     rows = {"id": ids, "round": ["r00"] * count, "kind": kinds, "source": ids}
-    store.write_bank(folder, "r00", latents(0, count), store.bank_rows(rows), SPACE)
+    banks.write(folder, "r00", latents(0, count), banks.bank_rows(rows), SPACE)
 
 
 def write_corrected(folder: Path, count: int) -> None:
@@ -70,9 +70,9 @@ def write_corrected(folder: Path, count: int) -> None:
         "displacement": np.full(count, 1.0),
         "novelty": np.full(count, 9.0),
     }
-    schema = pa.schema([store.BANK_SCHEMA.field(name) for name in columns])
+    schema = pa.schema([banks.BANK_SCHEMA.field(name) for name in columns])
     measured = {"lambda": 0.5, "spacing": 8.0}
-    store.write_latents(
+    banks.write_latents(
         folder, latents(1, count), pa.table(columns, schema=schema), SPACE, **measured
     )
 
@@ -129,7 +129,7 @@ def merging(folder: Path, count: int) -> str:
 def admission(folder: Path, real: int, corrected: str, bank: str) -> tuple[float, float]:
     """Admit the candidates in `corrected` to a bank with `real` rows; return seconds and peak."""
     columns = {"displacement": np.full(real, 2.0)}
-    store.write_table(folder / "anchors.parquet", pa.table(columns))
+    tables.write(folder / "anchors.parquet", pa.table(columns))
     paths = {"run": "r01", "corrected": corrected, "anchors": "anchors.parquet", "bank": bank}
     paths |= {name: f"out/{name}" for name in ("admitted", "decision", "metrics")}
     return stage(folder, "admit", 1, **paths)

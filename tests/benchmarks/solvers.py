@@ -21,7 +21,11 @@ import numpy as np
 import torch
 from finished import CPU, ROOT, Finished
 
-from lirf import features, metrics, nearest, params, report, sampler
+from lirf import params
+from lirf.features import features
+from lirf.measure import metrics, nearest
+from lirf.report import report
+from lirf.sampling import sampler
 
 STEPS = {
     "euler": (5, 10, 20, 40, 80),

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from lirf import farthest, neighbours, pull
+from lirf.densify import correction, farthest
+from lirf.neighbours import search
 from lirf.params import Correct
-from lirf.rows import Room, blocks
+from lirf.store.rows import Room, blocks
 
 SHAPE = (4, 32, 32)
 D = 4 * 32 * 32
@@ -33,9 +34,7 @@ def test_search(paired, machine, full, say):
     """A block of 2,000 queries among 10,000 anchors."""
     m, n = (2000, 10_000) if full else (20, 50)
     z, bank = latents(0, m).reshape(m, D), latents(1, n).reshape(n, D)
-    product, took = paired(
-        lambda: neighbours.nearest(z, bank, 4, "euclidean"), machine.sgemm, rounds=5
-    )
+    product, took = paired(lambda: search.nearest(z, bank, 4, "euclidean"), machine.sgemm, rounds=5)
     say(f"search {m} x {n} x {D}: {took:.2f} s, {2 * m * n * D / product:.2f} of the ceiling")
 
 
@@ -61,7 +60,7 @@ def test_correction(paired, machine, full, say):
     done = []
 
     def correct():
-        done[:] = [pull.correct(z, bank, real, group, CONFIG, 0.5)]
+        done[:] = [correction.correct(z, bank, real, group, CONFIG, 0.5)]
 
     product, took = paired(correct, machine.sgemm, rounds=1)
     operations = 2 * D * (2 * m * n + n * n)
@@ -82,8 +81,8 @@ def test_correction_beside_the_dense_formulation(paired, machine, full, say):
     into = np.empty_like(z)
 
     def streamed():
-        found, _ = neighbours.nearest(z, bank, 4, "euclidean")
-        pull.apply(z, bank, found, CONFIG, 0.5, into)
+        found, _ = search.nearest(z, bank, 4, "euclidean")
+        correction.apply(z, bank, found, CONFIG, 0.5, into)
 
     product, took = paired(streamed, lambda: 1 / machine.seconds(lambda: dense(z, bank)), rounds=3)
     say(f"correction {m} x {n}: {took:.2f} s, {1 / product:.2f} times as fast as the dense one")
@@ -104,7 +103,7 @@ def test_search_of_many(paired, machine, full, say, m: int):
                 rows[some] = generator.standard_normal((some.stop - some.start, D), np.float32)
         before = machine.forget_peak()
         product, took = paired(
-            lambda: neighbours.nearest(z, bank, 4, "euclidean"), machine.sgemm, rounds=1
+            lambda: search.nearest(z, bank, 4, "euclidean"), machine.sgemm, rounds=1
         )
     say(
         f"search {m} (of {n}) x {n} x {D}: {took:.1f} s,"

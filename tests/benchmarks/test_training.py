@@ -17,8 +17,11 @@ import numpy as np
 import pytest
 import torch
 
-from lirf import compiling, flow, params, sampler, training
-from lirf.space import Space
+from lirf import params
+from lirf.objectives import flow
+from lirf.sampling import sampler
+from lirf.store.space import Space
+from lirf.training import compiling, training
 
 LOADED = params.load(Path(__file__).parents[2] / "params.yaml")
 SPACE = Space("f00d", (4, 4, 4), (0.0,) * 4, (1.0,) * 4)

@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 from finished import ROOT, Finished
 
-from lirf import augmentation, metrics, nearest, params, sampler, seeds
-from lirf.features import pixels
+from lirf import params
+from lirf.features.features import pixels
+from lirf.images import augmentation
+from lirf.measure import metrics, nearest
+from lirf.sampling import sampler, seeds
 
 NEIGHBOURS = 5
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lirf import device, params, processor
+from lirf import params, processor
+from lirf.training import device
 
 ROOT = Path(__file__).parents[2]
 NAMES = {*processor.AVX2, *processor.SPIN, "TORCHINDUCTOR_CACHE_DIR"}

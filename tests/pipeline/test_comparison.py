@@ -14,8 +14,9 @@ from ruamel.yaml import YAML
 from toy import ROOT, commit, end, environment, wait_for
 from toy import command as run_command
 
-from lirf import comparison as numbers
-from lirf import params, plan, processor
+from lirf import params, processor
+from lirf.studies import comparison as numbers
+from lirf.studies import plan
 from pipeline import comparison, graph
 from pipeline.comparison import Subject, Table
 

@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline import repair
-from stages import hashes
+from stages.support import hashes
 
 sys.path.insert(0, str(Path(__file__).parent))
 

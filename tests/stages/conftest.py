@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lirf import params as settings
-from lirf import pictures
+from lirf.report import pictures
 
 PARAMS = settings.load(Path(__file__).parents[2] / "params.yaml")
 MODELS = [*PARAMS.rounds, "final", "baseline"]

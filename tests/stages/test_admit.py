@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lirf import store
 from lirf.params import Admit, Params, load
-from lirf.space import Space
+from lirf.store import banks, parts, tables
+from lirf.store.space import Space
 from stages.admit import admit
-from stages.command import Out
+from stages.support.command import Out
 
 SPACE = Space("points", (1, 1, 1), (0.0,), (1.0,))
 POLICY = {
@@ -49,9 +49,9 @@ def inputs(tmp_path: Path) -> tuple[Path, Path, Path]:
     latents = np.arange(4, dtype=np.float32).reshape(4, 1, 1, 1)
     known = np.array(BANK, np.float32).reshape(3, 1, 1, 1)
     columns = {"id": ["x", "y", "z"], "kind": ["real"] * 3}
-    store.write_bank(tmp_path / "bank", "r00", known, store.bank_rows(columns), SPACE)
-    store.write_latents(tmp_path / "corrected", latents, rows, SPACE, **attributes)
-    store.write_table(tmp_path / "anchors", pa.table({"id": ["x", "y"], "displacement": [1.0, 2]}))
+    banks.write(tmp_path / "bank", "r00", known, banks.bank_rows(columns), SPACE)
+    banks.write_latents(tmp_path / "corrected", latents, rows, SPACE, **attributes)
+    tables.write(tmp_path / "anchors", pa.table({"id": ["x", "y"], "displacement": [1.0, 2]}))
     return tmp_path / "corrected", tmp_path / "anchors", tmp_path / "bank"
 
 
@@ -66,7 +66,7 @@ def test_a_row_and_a_reason_for_every_candidate(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     admit(params, "r01", *inputs, *outs(tmp_path))
-    assert store.read_table(tmp_path / "decision").to_pydict() == {
+    assert tables.read(tmp_path / "decision").to_pydict() == {
         "id": ["a", "b", "c", "d"],
         "admitted": [True, False, False, False],
         "reason": ["admitted", "too close", "too far", "too far"],
@@ -90,7 +90,7 @@ def test_a_row_and_a_reason_for_every_candidate(
         "rule": "quantile",
     }
     assert capsys.readouterr().err == ""
-    joining = store.read_latents(tmp_path / "admitted")
+    joining = banks.read_latents(tmp_path / "admitted")
     assert joining.latents.tolist() == [[[[0.0]]]]
     assert joining.rows["id"].to_pylist() == ["a"]
 
@@ -102,7 +102,7 @@ def test_the_latents_that_join_are_restored(
     policy = Admit.model_validate({**changes, "rule": "spacing"})
     numbers = params.model_copy(update={"admit": policy})
     admit(numbers, "r01", *inputs, *outs(tmp_path))
-    joining = store.read_latents(tmp_path / "admitted")
+    joining = banks.read_latents(tmp_path / "admitted")
     assert joining.latents.mean() == pytest.approx(np.mean(BANK), rel=1e-5)
     assert joining.latents.std(ddof=1) == pytest.approx(np.std(BANK, ddof=1), rel=1e-5)
     expected = [min(abs(z - x) for x in BANK) for z in joining.latents.ravel()]
@@ -112,10 +112,10 @@ def test_the_latents_that_join_are_restored(
 def test_candidates_of_another_space_are_refused(
     tmp_path: Path, params: Params, inputs: tuple[Path, Path, Path]
 ) -> None:
-    part = store.read_part(inputs[0])
+    part = parts.read(inputs[0])
     other = Space("other", (1, 1, 1), (0.0,), (1.0,))
     attributes = {"lambda": 0.8, "spacing": 6.0}
-    store.write_latents(tmp_path / "alien", part.array, part.rows, other, **attributes)
+    banks.write_latents(tmp_path / "alien", part.array, part.rows, other, **attributes)
     with pytest.raises(ValueError, match="another space"):
         admit(params, "r01", tmp_path / "alien", *inputs[1:], *outs(tmp_path))
     assert not (tmp_path / "admitted").exists()
@@ -126,7 +126,7 @@ def test_a_number_that_is_not_finite_names_its_row(
     tmp_path: Path, params: Params, inputs: tuple[Path, Path, Path], bad: float
 ):
     corrected, anchors, bank = inputs
-    store.write_table(anchors, pa.table({"id": ["x", "y"], "displacement": [1.0, bad]}))
+    tables.write(anchors, pa.table({"id": ["x", "y"], "displacement": [1.0, bad]}))
     with pytest.raises(ValueError, match=r"anchors: the displacement of y is not finite"):
         admit(params, "r01", corrected, anchors, bank, *outs(tmp_path))
 

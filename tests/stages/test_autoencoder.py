@@ -16,12 +16,14 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from lirf import autoencoder as ae
-from lirf import files, fitting, params, store
+from lirf import params
+from lirf.autoencoder import model as ae
+from lirf.autoencoder import training
 from lirf.params import Params
-from stages import command
+from lirf.store import files, parts
 from stages.autoencoder import autoencoder
-from stages.command import Out
+from stages.support import command
+from stages.support.command import Out
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -53,7 +55,7 @@ def write_images(folder: Path, train: int, heldout: int, channels: int = 1, side
     split = ["train"] * train + ["heldout"] * heldout
     ids = [f"{name}-{i:05d}" for i, name in enumerate(split)]
     rows = pa.table({"id": ids, "split": split, "source": ids})
-    store.write_part(folder, images, rows, {"colour": "grey", "resolution": side})
+    parts.write(folder, images, rows, {"colour": "grey", "resolution": side})
     return folder
 
 
@@ -159,7 +161,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     whole = everything(run(tmp_path / "whole", images, config))
     shutil.rmtree(".scratch")
     for count in (2, 6):  # the first end is before any checkpoint, the second after one
-        steps = fitting.train
+        steps = training.train
 
         def killed(*arguments: Any, count: int = count, steps: Any = steps) -> Iterator[Any]:
             for losses in steps(*arguments):
@@ -167,7 +169,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
                 if arguments[0].step == count:
                     raise KeyboardInterrupt
 
-        monkeypatch.setattr(fitting, "train", killed)
+        monkeypatch.setattr(training, "train", killed)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / f"killed-{count}", images, config)
         monkeypatch.undo()
@@ -180,7 +182,7 @@ def test_a_signal_leaves_a_checkpoint_of_the_step_that_it_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = write_images(tmp_path / "images", train=12, heldout=3)
-    steps = fitting.train
+    steps = training.train
 
     def signalled(*arguments: Any) -> Iterator[Any]:
         for losses in steps(*arguments):
@@ -188,7 +190,7 @@ def test_a_signal_leaves_a_checkpoint_of_the_step_that_it_finds(
                 signal.raise_signal(signal.SIGTERM)
             yield losses
 
-    monkeypatch.setattr(fitting, "train", signalled)
+    monkeypatch.setattr(training, "train", signalled)
     with pytest.raises(command.Interrupted, match=r"^autoencoder: interrupted after 5 of 12 steps"):
         run(tmp_path / "a", images, numbers())
     assert [path.name for path in Path(".scratch").rglob("step-*")] == ["step-000000005"]

@@ -15,7 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lirf import autoencoder, checkpoint, publishing, sampler
+from lirf.autoencoder import model as ae
+from lirf.publish import export
+from lirf.sampling import sampler
+from lirf.training import checkpoint
 from stages import cli
 
 ROOT = Path(__file__).parents[2]
@@ -25,9 +28,9 @@ HEAVY = {"torch", "numpy", "diffusers", "pydantic", "PIL", "huggingface_hub", "t
 @pytest.fixture(scope="module")
 def model(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("published") / "model"
-    publishing.write(folder, trained.weights, trained.autoencoder, trained.params.sample)
+    export.write(folder, trained.weights, trained.autoencoder, trained.params.sample)
     prepare = trained.params.prepare.model_dump()
-    publishing.seal(folder, {"name": "tiny", "params": {"prepare": prepare}})
+    export.seal(folder, {"name": "tiny", "params": {"prepare": prepare}})
     return folder
 
 
@@ -60,8 +63,8 @@ def test_images_are_those_of_the_workflow_with_their_seeds(trained, model: Path,
     cpu = torch.device("cpu")
     field, space = checkpoint.load_field(trained.weights, cpu)
     z = torch.cat(list(sampler.sample(field, seeds, space.shape, trained.params.sample, cpu)))
-    decoder = autoencoder.load(trained.autoencoder, cpu)
-    expected = autoencoder.decode(decoder, z.numpy(), space, 64, cpu)[:, 0]
+    decoder = ae.load(trained.autoencoder, cpu)
+    expected = ae.decode(decoder, z.numpy(), space, 64, cpu)[:, 0]
     np.testing.assert_array_equal(read(tmp_path / "new" / "out"), expected)
     rows = [f"{index:05d}.png\t{seed}" for index, seed in enumerate(seeds)]
     table = (tmp_path / "new" / "out" / "seeds.tsv").read_text()

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from lirf import comparison
 from lirf import params as settings
-from stages.command import Out
+from lirf.studies import comparison
 from stages.compare import compare
+from stages.support.command import Out
 
 ROOT = Path(__file__).parents[2]
 PARAMS = settings.load(ROOT / "params.yaml")

@@ -8,11 +8,12 @@ import pyarrow as pa
 import pytest
 import torch
 
-from lirf import correction, store
+from lirf.densify import slerp
 from lirf.params import Correct, Params, Round, load
-from lirf.space import Space
-from stages.command import Out
+from lirf.store import banks, parts, tables
+from lirf.store.space import Space
 from stages.correct import correct
+from stages.support.command import Out
 
 SPACE = Space("points", (4, 2, 2), (0.0,) * 4, (1.0,) * 4)
 CONFIG = Correct(operator="slerp", references="bank", neighbours=3, temperature=1.0, dimensions=2)
@@ -37,7 +38,7 @@ def rng() -> np.random.Generator:
 
 def bank_rows(ids: list[str], **columns: Any) -> pa.Table:
     values = {"id": ids, "round": ["r00"] * len(ids), "kind": ["real"] * len(ids), **columns}
-    return store.bank_rows(values)
+    return banks.bank_rows(values)
 
 
 def write_bank(folder: Path, latents_NCHW: np.ndarray, flips: bool = False) -> Path:
@@ -46,7 +47,7 @@ def write_bank(folder: Path, latents_NCHW: np.ndarray, flips: bool = False) -> P
     source = [f"{(i // 2 if flips else i):02}.png" for i in range(count)]
     twin = [flips and i % 2 == 1 for i in range(count)]
     rows = bank_rows([f"train-{i:05}" for i in range(count)], source=source, flip=twin)
-    store.write_bank(folder, "r00", latents_NCHW, rows, SPACE)
+    banks.write(folder, "r00", latents_NCHW, rows, SPACE)
     return folder
 
 
@@ -59,7 +60,7 @@ def write_candidates(folder: Path, latents_MCHW: np.ndarray, space: Space = SPAC
         }
     )
     # Not by `write_latents`, which refuses what is not finite.
-    store.write_part(folder, latents_MCHW, rows, {"space": space.to_json()})
+    parts.write(folder, latents_MCHW, rows, {"space": space.to_json()})
     return folder
 
 
@@ -83,7 +84,7 @@ def test_every_column_follows_from_the_latents(
     bank, candidates = write_bank(tmp_path / "b", real), write_candidates(tmp_path / "c", fresh)
     correct(params, "r01", candidates, bank, *outputs(tmp_path))
 
-    done = store.read_latents(tmp_path / "out")
+    done = banks.read_latents(tmp_path / "out")
     assert done.space == SPACE
     assert done.rows["id"].to_pylist() == [f"r01-{i:05}" for i in range(30)]
     assert done.rows["seed"].to_pylist() == list(range(100, 130))
@@ -119,7 +120,7 @@ def test_spacings_and_anchors_leave_an_image_and_its_twin_out(
     candidates = write_candidates(tmp_path / "c", latents(rng, 5))
     correct(params, "r01", candidates, bank, *outputs(tmp_path))
 
-    _, attributes = store.read_rows(tmp_path / "out")
+    _, attributes = parts.read_rows(tmp_path / "out")
     flat = real.reshape(2 * IMAGES, -1)
     other = np.arange(2 * IMAGES)[:, None] // 2 != np.arange(2 * IMAGES) // 2
     apart = np.linalg.norm(flat[:, None] - flat[None], axis=2)
@@ -129,8 +130,8 @@ def test_spacings_and_anchors_leave_an_image_and_its_twin_out(
 
     unit = flat / np.linalg.norm(flat, axis=1, keepdims=True)
     best = np.argsort(np.where(other, -(unit @ unit.T), np.inf), axis=1, kind="stable")[:, :3]
-    left_out = correction.correct(torch.from_numpy(flat), torch.from_numpy(flat[best]), 1.0, 0.5)
-    anchors = store.read_table(tmp_path / "anchors")
+    left_out = slerp.correct(torch.from_numpy(flat), torch.from_numpy(flat[best]), 1.0, 0.5)
+    anchors = tables.read(tmp_path / "anchors")
     assert anchors["id"].to_pylist() == [f"train-{i:05}" for i in range(2 * IMAGES)]
     np.testing.assert_allclose(
         anchors["displacement"].to_numpy(), left_out.displacement.numpy(), rtol=1e-5
@@ -143,15 +144,15 @@ def test_refined_rows_are_neighbours_but_not_real(
     real, refined = latents(rng, IMAGES), latents(rng, 8)
     first = write_bank(tmp_path / "r00", real)
     rows = bank_rows([f"r01-{i:05}" for i in range(8)], kind=["refined"] * 8, round=["r01"] * 8)
-    store.write_bank(tmp_path / "r01", "r01", refined, rows, SPACE, first)
+    banks.write(tmp_path / "r01", "r01", refined, rows, SPACE, first)
     candidates = write_candidates(tmp_path / "c", refined)  # copies of the refined rows
     correct(params, "r01", candidates, tmp_path / "r01", *outputs(tmp_path))
-    done, attributes = store.read_rows(tmp_path / "out")
-    corrected = store.read_latents(tmp_path / "out").latents
+    done, attributes = parts.read_rows(tmp_path / "out")
+    corrected = banks.read_latents(tmp_path / "out").latents
     apart = np.linalg.norm((corrected[:, None] - real[None]).reshape(8, IMAGES, -1), axis=2)
     np.testing.assert_allclose(done["novelty"].to_numpy(), apart.min(axis=1), rtol=1e-5)
     assert [parents[0] for parents in done["parents"].to_pylist()] == rows["id"].to_pylist()
-    assert store.read_table(tmp_path / "anchors").num_rows == IMAGES
+    assert tables.read(tmp_path / "anchors").num_rows == IMAGES
     pairs = np.linalg.norm((real[:, None] - real[None]).reshape(IMAGES, IMAGES, -1), axis=2)
     alone = np.median(np.where(np.eye(IMAGES, dtype=bool), np.inf, pairs).min(axis=1))
     assert attributes["spacing"] == pytest.approx(alone, rel=1e-5)

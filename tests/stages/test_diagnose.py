@@ -9,10 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from lirf import checkpoint, collapse, params, store, training
-from lirf.space import Space
-from stages.command import Out
+from lirf import params
+from lirf.measure import collapse
+from lirf.store import banks
+from lirf.store.space import Space
+from lirf.training import checkpoint, training
 from stages.diagnose import diagnose
+from stages.support.command import Out
 
 CPU = torch.device("cpu")
 SPACE = Space("f00d", (2, 2, 2), (0.0, 1.0), (1.0, 2.0))
@@ -32,7 +35,7 @@ def latents(count: int, seed: int) -> np.ndarray:
 
 def write_heldout(folder: Path, count: int, space: Space = SPACE) -> Path:
     ids = pa.array([f"heldout-{i}" for i in range(count)], pa.string())
-    store.write_latents(folder, latents(count, 2), pa.table({"id": ids}), space)
+    banks.write_latents(folder, latents(count, 2), pa.table({"id": ids}), space)
     return folder
 
 
@@ -49,8 +52,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "kind": ["real"] * REAL + ["refined"] * REFINED,
         "source": [f"{i // 2}.png" for i in range(REAL)] + [None] * REFINED,
     }
-    rows = store.bank_rows(fields)
-    store.write_bank(folder / "bank", "r01", latents(REAL + REFINED, 1), rows, SPACE)
+    rows = banks.bank_rows(fields)
+    banks.write(folder / "bank", "r01", latents(REAL + REFINED, 1), rows, SPACE)
     write_heldout(folder / "heldout", 9)
     return {name: folder / name for name in ("weights", "bank", "heldout")}
 
@@ -143,8 +146,8 @@ def test_a_model_that_draws_its_bank_is_collapsed(
 def test_latents_of_another_space_are_refused(inputs: dict[str, Path], tmp_path: Path, name: str):
     space = Space("beef", SPACE.shape, SPACE.mean, SPACE.std)
     if name == "bank":
-        rows = store.bank_rows({"id": ["a"], "kind": ["real"]})
-        store.write_bank(tmp_path / name, "r00", latents(1, 0), rows, space)
+        rows = banks.bank_rows({"id": ["a"], "kind": ["real"]})
+        banks.write(tmp_path / name, "r00", latents(1, 0), rows, space)
     else:
         write_heldout(tmp_path / name, 3, space)
     with pytest.raises(ValueError, match=f"{name}: latents of another space: autoencoder is beef"):

@@ -12,11 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lirf import augmentation, params, seeds, store
-from lirf import autoencoder as ae
+from lirf import params
+from lirf.autoencoder import model as ae
+from lirf.images import augmentation
 from lirf.params import Params
-from stages.command import Out
+from lirf.sampling import seeds
+from lirf.store import banks, parts
 from stages.encode import encode
+from stages.support.command import Out
 
 SIDE = 8
 
@@ -64,7 +67,7 @@ def images(tmp_path: Path) -> Path:
         rows.append({"id": f"heldout-{i:05d}", "split": "heldout", "source": name, "flip": False})
     train = np.stack([pixels[:3], pixels[:3, :, :, ::-1]], axis=1).reshape(6, 1, SIDE, SIDE)
     folder = tmp_path / "images"
-    store.write_part(folder, np.concatenate([train, pixels[3:]]), pa.Table.from_pylist(rows), {})
+    parts.write(folder, np.concatenate([train, pixels[3:]]), pa.Table.from_pylist(rows), {})
     return folder
 
 
@@ -74,9 +77,9 @@ def outs(folder: Path) -> tuple[Out, Out, Out]:
 
 def test_the_bank_holds_every_training_row(tmp_path: Path, images: Path, model: Path) -> None:
     encode(numbers(), images, model, *outs(tmp_path))
-    bank = store.read_bank(tmp_path / "bank")
+    bank = banks.read(tmp_path / "bank")
     rows = bank.rows.to_pylist()
-    assert bank.rows.schema == store.BANK_SCHEMA
+    assert bank.rows.schema == banks.BANK_SCHEMA
     assert [(row["id"], row["source"], row["flip"]) for row in rows] == [
         (f"train-{i:05d}{suffix}", f"{i}.png", bool(suffix))
         for i in range(3)
@@ -91,13 +94,13 @@ def test_latents_are_scaled_and_decode_where_they_came_from(
     tmp_path: Path, images: Path, model: Path
 ) -> None:
     encode(numbers(), images, model, *outs(tmp_path))
-    bank = store.read_bank(tmp_path / "bank")
+    bank = banks.read(tmp_path / "bank")
     np.testing.assert_allclose(bank.latents.mean(axis=(0, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(bank.latents.std(axis=(0, 2, 3)), 1, atol=1e-5)
     cpu = torch.device("cpu")
     loaded = ae.load(model, cpu)
     assert bank.space.autoencoder == loaded.fingerprint
-    raw = ae.encode(loaded, store.read_part(images).array[:6], 6, cpu)
+    raw = ae.encode(loaded, parts.read(images).array[:6], 6, cpu)
     np.testing.assert_allclose(bank.space.unscale(bank.latents), raw, atol=1e-5)
 
 
@@ -105,19 +108,19 @@ def test_held_out_latents_lie_in_the_space_of_the_bank(
     tmp_path: Path, images: Path, model: Path
 ) -> None:
     encode(numbers(), images, model, *outs(tmp_path))
-    bank, heldout = store.read_bank(tmp_path / "bank"), store.read_latents(tmp_path / "heldout")
+    bank, heldout = banks.read(tmp_path / "bank"), banks.read_latents(tmp_path / "heldout")
     assert heldout.space == bank.space
     assert heldout.rows["id"].to_pylist() == ["heldout-00000", "heldout-00001"]
     cpu = torch.device("cpu")
-    raw = ae.encode(ae.load(model, cpu), store.read_part(images).array[6:], 2, cpu)
+    raw = ae.encode(ae.load(model, cpu), parts.read(images).array[6:], 2, cpu)
     np.testing.assert_allclose(heldout.latents, bank.space.scale(raw), atol=1e-5)
 
 
 def test_there_may_be_no_held_out_image(tmp_path: Path, images: Path, model: Path) -> None:
-    part = store.read_part(images)
-    store.write_part(tmp_path / "train", part.array[:6], part.rows.slice(0, 6), part.attributes)
+    part = parts.read(images)
+    parts.write(tmp_path / "train", part.array[:6], part.rows.slice(0, 6), part.attributes)
     encode(numbers(), tmp_path / "train", model, *outs(tmp_path))
-    assert store.read_latents(tmp_path / "heldout").latents.shape == (0, 2, 4, 4)
+    assert banks.read_latents(tmp_path / "heldout").latents.shape == (0, 2, 4, 4)
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, images: Path, model: Path) -> None:
@@ -136,17 +139,17 @@ def test_without_copies_the_augmented_part_is_empty(
     tmp_path: Path, images: Path, model: Path
 ) -> None:
     encode(numbers(copies=0), images, model, *outs(tmp_path))
-    versions = store.read_latents(tmp_path / "augmented")
+    versions = banks.read_latents(tmp_path / "augmented")
     assert versions.latents.shape == (0, 2, 4, 4)
     assert versions.rows.num_rows == 0
-    assert versions.space == store.read_bank(tmp_path / "bank").space
+    assert versions.space == banks.read(tmp_path / "bank").space
 
 
-def versions_of(folder: Path, images: Path, model: Path, **augmentation: int) -> store.Bank:
+def versions_of(folder: Path, images: Path, model: Path, **augmentation: int) -> banks.Bank:
     folder.mkdir()
     config = numbers(**augmentation)
     encode(config, images, model, *outs(folder))
-    return store.read_latents(folder / "augmented")
+    return banks.read_latents(folder / "augmented")
 
 
 def test_every_training_row_gets_copies_and_the_bank_stays_as_it_is(
@@ -159,7 +162,7 @@ def test_every_training_row_gets_copies_and_the_bank_stays_as_it_is(
     assert len({row["id"] for row in rows}) == len({row["seed"] for row in rows}) == 18
     assert versions.latents.shape == (18, 2, 4, 4)
     # What is in the label is what was done: the latent is that of the image so transformed.
-    part, loaded = store.read_part(images), ae.load(model, torch.device("cpu"))
+    part, loaded = parts.read(images), ae.load(model, torch.device("cpu"))
     strengths = numbers().encode.augmentation
     drawn = [augmentation.draw(strengths, seeds.generator(row["seed"])) for row in rows]
     labels = np.array([[row[name] for name in augmentation.LABELS] for row in rows])

@@ -11,14 +11,18 @@ import pytest
 import torch
 from PIL import Image
 
-from lirf import autoencoder as autoencoding
-from lirf import features, files, metrics, mixup, pictures, seeds, store
 from lirf import params as settings
+from lirf.autoencoder import model as autoencoding
+from lirf.features import features
+from lirf.measure import metrics
 from lirf.params import Params
-from stages.command import Out
+from lirf.report import pictures
+from lirf.sampling import mixup, seeds
+from lirf.store import banks, files, parts
 from stages.encode import encode
 from stages.evaluate import evaluate
 from stages.initialize import initialize
+from stages.support.command import Out
 
 ROOT = Path(__file__).parents[2]
 SIDE, TRAIN, HELDOUT, SAMPLES = 8, 12, 20, 110
@@ -59,9 +63,7 @@ def write_images(folder: Path, heldout: int, flip: bool, separate: bool = False)
         rows = [{**row, "flip": mirrored} for row in rows for mirrored in flips]
     rows += [{"id": f"heldout-{i:05d}", "split": "heldout", "flip": False} for i in range(heldout)]
     rows = [{**row, "source": f"{i}.png"} for i, row in enumerate(rows)]
-    store.write_part(
-        folder, np.stack([*array, *rest]), pa.Table.from_pylist(rows), {"resolution": SIDE}
-    )
+    parts.write(folder, np.stack([*array, *rest]), pa.Table.from_pylist(rows), {"resolution": SIDE})
 
 
 def make_inputs(folder: Path, heldout: int = HELDOUT, **mirrored: bool) -> dict[str, Path]:
@@ -132,12 +134,12 @@ def test_the_same_inputs_give_the_same_bytes(made, inputs, tmp_path):
 
 
 def test_the_first_samples_are_kept_with_what_they_are_nearest_to(made, inputs):
-    part, known = store.read_part(made[1]["samples"]), store.read_part(inputs["images"])
+    part, known = parts.read(made[1]["samples"]), parts.read(inputs["images"])
     rows, ids = part.rows.to_pylist(), known.rows["id"].to_pylist()
     assert part.array.shape == (64, 1, SIDE, SIDE)
     assert [row["seed"] for row in rows] == seeds.seeds(1, "evaluate", 64)
     decoder = autoencoding.load(inputs["autoencoder"], torch.device("cpu"))
-    space = store.read_bank(inputs["bank"]).space
+    space = banks.read(inputs["bank"]).space
     for sample, row in zip(part.array, rows, strict=True):
         assert row["distance"] == sorted(row["distance"])
         assert row["ratio"] == pytest.approx(row["distance"][0] / row["distance"][1], abs=1e-5)
@@ -170,9 +172,9 @@ NO_NETWORK = {"solver": None, "solver_steps": None, "atol": None, "rtol": None, 
 def test_memory_is_the_training_images_after_the_round_trip(inputs, tmp_path):
     params = tiny(generator="memory")
     found, _ = run(params, inputs, tmp_path / "out")
-    cpu, bank = torch.device("cpu"), store.read_bank(inputs["bank"])
+    cpu, bank = torch.device("cpu"), banks.read(inputs["bank"])
     decoder = autoencoding.load(inputs["autoencoder"], cpu)
-    images = store.read_part(inputs["images"]).array
+    images = parts.read(inputs["images"]).array
     drawn = mixup.memory(bank.latents, seeds.seeds(1, "evaluate", SAMPLES))
     pixels = features.pixels()
     expected, _ = metrics.compare(
@@ -203,9 +205,9 @@ def test_mixup_lies_between_and_is_the_same_for_every_model(inputs, tmp_path):
 
 
 def test_a_bank_of_another_space_is_refused(inputs, tmp_path):
-    known = store.read_bank(inputs["bank"])
+    known = banks.read(inputs["bank"])
     space = replace(known.space, autoencoder="beef")
-    store.write_bank(tmp_path / "bank", "r00", known.latents, known.rows, space)
+    banks.write(tmp_path / "bank", "r00", known.latents, known.rows, space)
     with pytest.raises(ValueError, match=r"bank: latents of another space: autoencoder is beef"):
         run(tiny(), {**inputs, "bank": tmp_path / "bank"}, tmp_path / "out")
 

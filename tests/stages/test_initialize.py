@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from lirf import augmentation, checkpoint, params, store
-from lirf.space import Space
-from stages.command import Out
+from lirf import params
+from lirf.images import augmentation
+from lirf.store import banks
+from lirf.store.space import Space
+from lirf.training import checkpoint
 from stages.initialize import initialize
+from stages.support.command import Out
 
 NUMBERS = params.load(Path(__file__).parents[2] / "params.yaml")
 SPACE = Space("f00d", (2, 4, 4), (0.0, 1.0), (1.0, 2.0))
@@ -19,8 +22,8 @@ SPACE = Space("f00d", (2, 4, 4), (0.0, 1.0), (1.0, 2.0))
 def bank(tmp_path: Path) -> Path:
     latents = np.random.default_rng(0).standard_normal((6, *SPACE.shape), np.float32)
     fields = {"id": [f"train-{i}" for i in range(6)], "kind": ["real"] * 6}
-    rows = store.bank_rows(fields)
-    store.write_bank(tmp_path / "bank", "r00", latents, rows, SPACE)
+    rows = banks.bank_rows(fields)
+    banks.write(tmp_path / "bank", "r00", latents, rows, SPACE)
     return tmp_path / "bank"
 
 

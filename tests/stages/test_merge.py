@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lirf import store
 from lirf.params import Admit, Correct, Params, Round, load
-from lirf.space import Space
+from lirf.store import banks, tables
+from lirf.store.space import Space
 from stages.admit import admit
-from stages.command import Out
 from stages.correct import correct
 from stages.merge import merge
+from stages.support.command import Out
 
 SPACE = Space("points", (4, 2, 2), (0.0,) * 4, (1.0,) * 4)
 IMAGES = 20
@@ -60,8 +60,8 @@ def bank(tmp_path: Path) -> Path:
         "source": [f"{id_}.png" for id_ in ids],
         "flip": [False] * IMAGES,
     }
-    rows = store.bank_rows(columns)
-    store.write_bank(tmp_path / "r00", "r00", latents(0, IMAGES), rows, SPACE)
+    rows = banks.bank_rows(columns)
+    banks.write(tmp_path / "r00", "r00", latents(0, IMAGES), rows, SPACE)
     return tmp_path / "r00"
 
 
@@ -75,7 +75,7 @@ def densify(params: Params, run: str, previous: Path, seed: int) -> Path:
             "seed": pa.array(range(60), pa.int64()),
         }
     )
-    store.write_latents(folder / "candidates", latents(seed, 60), rows, SPACE)
+    banks.write_latents(folder / "candidates", latents(seed, 60), rows, SPACE)
     corrected, anchors = Out(folder / "corrected"), Out(folder / "anchors")
     correct(params, run, folder / "candidates", previous, corrected, anchors)
     admitted = Out(folder / "admitted")
@@ -92,7 +92,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_two_rounds_leave_a_complete_pedigree(bank: Path, params: Params) -> None:
     second = densify(params, "r02", densify(params, "r01", bank, 1), 2)
-    rows = {row["id"]: row for row in store.read_bank(second).rows.to_pylist()}
+    rows = {row["id"]: row for row in banks.read(second).rows.to_pylist()}
     refined = [row for row in rows.values() if row["kind"] == "refined"]
     assert {row["round"] for row in refined} == {"r01", "r02"}
     order = ["r00", "r01", "r02"]
@@ -133,11 +133,11 @@ def test_earlier_parts_keep_their_bytes_and_the_new_one_holds_the_admitted(
         for part in parts:
             assert contents(before / part) == contents(after / part)
     work = second.parent / "r02-work"
-    admitted = store.read_latents(work / "admitted")
-    decided = store.read_table(work / "decision")
+    admitted = banks.read_latents(work / "admitted")
+    decided = tables.read(work / "decision")
     admitted_M = decided["admitted"].to_numpy().astype(bool)
     assert 0 < admitted_M.sum() < len(admitted_M)
-    merged, before = store.read_bank(second), store.read_bank(first)
+    merged, before = banks.read(second), banks.read(first)
     expected = np.concatenate([before.latents, admitted.latents])
     np.testing.assert_array_equal(merged.latents, expected)
     new_ids = [id_ for id_, yes in zip(decided["id"].to_pylist(), admitted_M, strict=True) if yes]
@@ -147,11 +147,11 @@ def test_earlier_parts_keep_their_bytes_and_the_new_one_holds_the_admitted(
 def test_a_round_that_admits_nothing_leaves_a_valid_bank(bank: Path, params: Params) -> None:
     nothing = Admit.model_validate({**POLICY, "rule": "published"})
     first = densify(params.model_copy(update={"admit": nothing}), "r01", bank, 1)
-    same = store.read_bank(first)
-    np.testing.assert_array_equal(same.latents, store.read_bank(bank).latents)
+    same = banks.read(first)
+    np.testing.assert_array_equal(same.latents, banks.read(bank).latents)
     assert same.rows.num_rows == IMAGES
     second = densify(params, "r02", first, 2)
-    assert store.read_bank(second).rows.num_rows > IMAGES
+    assert banks.read(second).rows.num_rows > IMAGES
     assert contents(first / "r01") == contents(second / "r01")
 
 
@@ -167,17 +167,17 @@ def test_mistakes_are_one_line(bank: Path, params: Params, tmp_path: Path) -> No
         return str(error.value)
 
     other = Space("other", (4, 2, 2), (0.0,) * 4, (1.0,) * 4)
-    rows = store.read_latents(work / "admitted").rows
-    store.write_latents(tmp_path / "alien", latents(3, rows.num_rows), rows, other)
+    rows = banks.read_latents(work / "admitted").rows
+    banks.write_latents(tmp_path / "alien", latents(3, rows.num_rows), rows, other)
     assert "another space" in failing(bank, tmp_path / "alien")
     assert "already has a row r01-" in failing(first, work / "admitted")
 
     orphaned = tmp_path / "orphaned"
-    store.write_bank(
+    banks.write(
         orphaned,
         "r00",
-        store.read_bank(bank).latents[:2],
-        store.read_bank(bank).rows.slice(0, 2),
+        banks.read(bank).latents[:2],
+        banks.read(bank).rows.slice(0, 2),
         SPACE,
     )
     assert "is not in" in failing(orphaned, work / "admitted")

@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from lirf import autoencoder as autoencoding
 from lirf import params as settings
-from lirf import store
+from lirf.autoencoder import model as autoencoding
+from lirf.store import banks, parts
 from stages import page as stage
-from stages.command import Out
 from stages.encode import encode
 from stages.evaluate import SAMPLES_SCHEMA
 from stages.page import page
+from stages.support.command import Out
 
 ROOT = Path(__file__).parents[2]
 PARAMS = settings.load(ROOT / "params.yaml")
@@ -55,14 +55,14 @@ def make_inputs(results: tuple[Path, Path], folder: Path, side: int = 8) -> Inpu
         for i in range(TRAIN)
     ]
     inputs = Inputs(*results, *(folder / n for n in ("samples", "images", "ae", "bank", "study")))
-    store.write_part(inputs.images, images, pa.Table.from_pylist(rows), {"resolution": side})
+    parts.write(inputs.images, images, pa.Table.from_pylist(rows), {"resolution": side})
     inputs.autoencoder.mkdir()
     autoencoding.save(autoencoding.build(TINY.autoencoder, 1, side), inputs.autoencoder)
     first = folder / "r00"
     outputs = (Out(first), Out(folder / "heldout"), Out(folder / "augmented"))
     with contextlib.chdir(folder):  # where its scratch goes
         encode(TINY, inputs.images, inputs.autoencoder, *outputs)
-    known = store.read_bank(first)
+    known = banks.read(first)
     for run, parents in (
         ("r01", ["train-0", "train-1"]),
         ("r02", ["r01-0", "train-2"]),
@@ -74,9 +74,9 @@ def make_inputs(results: tuple[Path, Path], folder: Path, side: int = 8) -> Inpu
             "seed": [7],
         }  # fmt: skip
         count = 1 if parents else 0  # the last round admitted nothing
-        new = store.bank_rows(columns).slice(0, count)
+        new = banks.bank_rows(columns).slice(0, count)
         target = inputs.bank if run == "r03" else folder / run
-        store.write_bank(target, run, known.latents[:count], new, known.space, first)
+        banks.write(target, run, known.latents[:count], new, known.space, first)
         first = target
     inputs.samples.mkdir()
     for run in MODELS:
@@ -90,7 +90,7 @@ def make_inputs(results: tuple[Path, Path], folder: Path, side: int = 8) -> Inpu
             "distance": [[0.1, 1.0]] * SAMPLES,
         }
         drawn = generator.integers(0, 256, (SAMPLES, 1, side, side), np.uint8)
-        store.write_part(inputs.samples / run, drawn, pa.table(columns, schema=SAMPLES_SCHEMA), {})
+        parts.write(inputs.samples / run, drawn, pa.table(columns, schema=SAMPLES_SCHEMA), {})
     return inputs
 
 

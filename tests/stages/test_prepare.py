@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lirf import params, store
-from stages.command import Out
+from lirf import params
+from lirf.store import parts
 from stages.prepare import prepare
+from stages.support.command import Out
 from stages.unpack import unpack
 
 ROOT = Path(__file__).parents[2]
-Run = Callable[..., tuple[store.Part, dict[str, int]]]
+Run = Callable[..., tuple[parts.Part, dict[str, int]]]
 
 
 def numbers(neighbours: int = 3, manifold_neighbours: int = 3, **section: Any) -> params.Params:
@@ -50,10 +51,10 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(source: Path, tmp_path: Path) -> Run:
-    def call(**changes: Any) -> tuple[store.Part, dict[str, int]]:
+    def call(**changes: Any) -> tuple[parts.Part, dict[str, int]]:
         out, metrics = tmp_path / "images", tmp_path / "metrics.json"
         prepare(numbers(**changes), source, Out(out), Out(metrics))
-        return store.read_part(out), json.loads(metrics.read_text())
+        return parts.read(out), json.loads(metrics.read_text())
 
     return call
 
@@ -286,4 +287,4 @@ def test_embedded_faces_are_prepared_whole(tmp_path: Path):
         Out(tmp_path / "metrics.json"),
     )
 
-    assert store.read_part(tmp_path / "images").array.shape == (200, 1, 24, 24)
+    assert parts.read(tmp_path / "images").array.shape == (200, 1, 24, 24)

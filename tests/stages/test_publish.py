@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lirf import card, files, publishing
-from stages.command import Out
+from lirf.publish import card, export
+from lirf.store import files
 from stages.publish import publish
+from stages.support.command import Out
 
 
 def run(trained, folder: Path, params=None) -> Path:
@@ -31,7 +32,7 @@ def model(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_folder_has_all_that_a_pipeline_needs(model: Path):
     assert set(files.checksums(model)) == {
-        "README.md", "model_index.json", "provenance.json", "samples.png", *publishing.CODE,
+        "README.md", "model_index.json", "provenance.json", "samples.png", *export.CODE,
         "network/config.json", "network/diffusion_pytorch_model.safetensors",
         "scheduler/scheduler_config.json", "vae/config.json", "vae/fingerprint.json",
         "vae/diffusion_pytorch_model.safetensors",

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from lirf import params as settings
-from lirf import pictures
-from stages.command import Out
+from lirf.report import pictures
 from stages.report import report
+from stages.support.command import Out
 
 ROOT = Path(__file__).parents[2]
 PARAMS = settings.load(ROOT / "params.yaml")

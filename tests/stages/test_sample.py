@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from lirf import checkpoint, params, sampler, store, training
-from lirf.space import Space
-from stages.command import Out
+from lirf import params
+from lirf.sampling import sampler
+from lirf.store import banks
+from lirf.store.space import Space
+from lirf.training import checkpoint, training
 from stages.sample import sample
+from stages.support.command import Out
 
 CPU = torch.device("cpu")
 SPACE = Space("f00d", (2, 2, 2), (0.0, 1.0), (1.0, 2.0))
@@ -46,8 +49,8 @@ def write_bank(folder: Path, space: Space = SPACE) -> Path:
     """Write a bank of five real rows and two refined ones."""
     latents = np.random.default_rng(0).standard_normal((7, *space.shape), np.float32)
     fields = {"id": [f"row-{i}" for i in range(7)], "kind": ["real"] * 5 + ["refined"] * 2}
-    rows = store.bank_rows(fields)
-    store.write_bank(folder, "r00", latents, rows, space)
+    rows = banks.bank_rows(fields)
+    banks.write(folder, "r00", latents, rows, space)
     return folder
 
 
@@ -55,7 +58,7 @@ def test_candidates_are_a_multiple_of_the_real_rows_with_ids_and_seeds(
     tmp_path: Path, weights: Path
 ):
     sample(numbers(), "r01", weights, write_bank(tmp_path / "bank"), Out(tmp_path / "out"))
-    candidates = store.read_latents(tmp_path / "out")
+    candidates = banks.read_latents(tmp_path / "out")
     assert candidates.latents.shape == (8, *SPACE.shape)  # ceil(1.5 x 5)
     assert candidates.space == SPACE
     assert candidates.rows["id"].to_pylist() == [f"r01-{i:05d}" for i in range(8)]
@@ -65,7 +68,7 @@ def test_candidates_are_a_multiple_of_the_real_rows_with_ids_and_seeds(
 def test_a_candidate_can_be_drawn_again_from_its_seed_alone(tmp_path: Path, weights: Path):
     bank = write_bank(tmp_path / "bank")
     sample(numbers(), "r01", weights, bank, Out(tmp_path / "out"))
-    stored = store.read_latents(tmp_path / "out")
+    stored = banks.read_latents(tmp_path / "out")
     field, _ = checkpoint.load_field(weights, CPU)
     seed = stored.rows["seed"][6].as_py()
     (again,) = sampler.sample(field, [seed], SPACE.shape, numbers().sample, CPU)
@@ -80,7 +83,7 @@ def test_rounds_share_no_noise_and_a_larger_ratio_keeps_what_there_was(
     sample(numbers(3.0, batch=15), "r01", weights, bank, Out(tmp_path / "three"))
     sample(numbers(1.0), "r02", weights, bank, Out(tmp_path / "other"))
     one, three, other = (
-        store.read_latents(tmp_path / name).latents for name in ("one", "three", "other")
+        banks.read_latents(tmp_path / name).latents for name in ("one", "three", "other")
     )
     np.testing.assert_allclose(three[:5], one, atol=1e-5)
     assert np.abs(one - other).max(axis=(1, 2, 3)).min() > 0.1

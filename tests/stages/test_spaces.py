@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from lirf import autoencoder as ae
-from lirf import params, store
+from lirf import params
+from lirf.autoencoder import model as ae
 from lirf.params import Params
-from stages.command import Out
+from lirf.store import parts
 from stages.spaces import spaces
+from stages.support.command import Out
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,7 @@ def images(tmp_path: Path) -> Path:
     split = ["train"] * 10 + ["heldout"] * 4
     names = [f"{place}.png" for place in range(14)]
     rows = pa.table({"id": names, "split": split, "source": names})
-    store.write_part(tmp_path / "images", pixels, rows, {})
+    parts.write(tmp_path / "images", pixels, rows, {})
     return tmp_path / "images"
 
 

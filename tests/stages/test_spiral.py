@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lirf import params, study
+from lirf import params
 from lirf.params import MLP, Params
-from stages.command import Out
+from lirf.studies import study
 from stages.spiral import spiral
+from stages.support.command import Out
 
 LOADED = params.load(Path(__file__).parents[2] / "params.yaml")
 NAMES = ("runs", "table", "samples", "fields")

@@ -19,10 +19,13 @@ import pyarrow as pa
 import pytest
 import torch
 
-from lirf import augmentation, checkpoint, params, store, training
-from lirf.space import Space
-from stages import command
-from stages.command import Out
+from lirf import params
+from lirf.images import augmentation
+from lirf.store import banks
+from lirf.store.space import Space
+from lirf.training import checkpoint, training
+from stages.support import command
+from stages.support.command import Out
 from stages.train import train
 
 SPACE = Space("f00d", (2, 2, 2), (0.0, 1.0), (1.0, 2.0))
@@ -46,8 +49,8 @@ def write_bank(folder: Path, space: Space = SPACE, seed: int = 0, refined: int =
     folder.parent.mkdir(exist_ok=True)
     latents = np.random.default_rng(seed).standard_normal((6, *space.shape), np.float32)
     kinds = ["real"] * (6 - refined) + ["refined"] * refined
-    rows = store.bank_rows({"id": [f"train-{i}" for i in range(6)], "kind": kinds})
-    store.write_bank(folder, "r00", latents, rows, space)
+    rows = banks.bank_rows({"id": [f"train-{i}" for i in range(6)], "kind": kinds})
+    banks.write(folder, "r00", latents, rows, space)
     write_versions(folder.with_name("augmented"), 4, space)
     return folder
 
@@ -58,7 +61,7 @@ def write_versions(folder: Path, count: int, space: Space = SPACE, seed: int = 0
     random = np.random.default_rng(seed)
     labels = {name: random.random(count, np.float32) for name in augmentation.LABELS}
     latents = random.standard_normal((count, *space.shape), np.float32)
-    store.write_latents(folder, latents, pa.table(labels), space)
+    banks.write_latents(folder, latents, pa.table(labels), space)
     return folder
 
 

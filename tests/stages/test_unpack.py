@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lirf import embedded, params
-from stages.command import Out
+from lirf import params
+from lirf.images import bundled
+from stages.support.command import Out
 from stages.unpack import unpack
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +24,7 @@ def test_digits_become_grey_png_files(numbers: params.Params, tmp_path: Path):
 
     assert len(list((tmp_path / "digits/train").glob("*.png"))) == 100
     assert len(list((tmp_path / "digits/heldout").glob("*.png"))) == 1697
-    for name, split, pixels in embedded.digits()[:50]:
+    for name, split, pixels in bundled.digits()[:50]:
         with Image.open(tmp_path / "digits" / split / f"{name}.png") as image:
             assert image.mode == "L"
             np.testing.assert_array_equal(np.asarray(image), pixels)

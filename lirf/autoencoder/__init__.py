@@ -1,0 +1,1 @@
+"""The latent space: autoencoders, how they are trained, and how good their space is."""

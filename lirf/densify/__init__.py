@@ -1,0 +1,1 @@
+"""A round of densification: correct, admit, restore, merge."""

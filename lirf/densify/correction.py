@@ -1,0 +1,139 @@
+"""The pull of a round: its candidates corrected, and measured against the bank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lirf.densify import tangent
+from lirf.neighbours import search
+from lirf.neighbours.search import Metric
+from lirf.params import Correct
+from lirf.store.rows import MEMORY, FileRows, Room, Rows, blocks, choose
+from lirf.store.space import flat
+
+METRICS: dict[str, Metric] = {"slerp": "cosine", "tangent": "euclidean"}
+"""By which an operator's neighbours are near: directions on a sphere, points of a plane."""
+
+BLOCK_BYTES = 2**21
+"""Float64 neighbours held at a time: what a core's cache holds."""
+
+
+@dataclass(frozen=True)
+class Pull:
+    """M corrected candidates, and the same measures of the bank's real rows."""
+
+    latents: np.ndarray | FileRows  # [M, C, H, W] float32, C(z)
+    parents: np.ndarray  # [M, K] int64, the bank rows it was corrected towards
+    weights: np.ndarray  # [M, K] float64, of the parents, summing to 1
+    displacement: np.ndarray  # [M] float64, |z - C(z)|
+    novelty: np.ndarray  # [M] float64, distance of C(z) to the nearest real row
+    anchors: np.ndarray  # [real rows] float64, displacement of each real row, left out
+    spacing: float  # median distance of a real row to the nearest one of another group
+
+
+def references(config: Correct, real_N: np.ndarray) -> np.ndarray:
+    """Return the indices of the bank rows that can be neighbours."""
+    return np.flatnonzero(real_N) if config.references == "real" else np.arange(len(real_N))
+
+
+def correct(
+    z_MCHW: np.ndarray | FileRows,
+    bank_NCHW: np.ndarray | FileRows,
+    real_N: np.ndarray,
+    group_N: np.ndarray,
+    config: Correct,
+    lambda_: float,
+    memory: int = MEMORY,
+    room: Room | None = None,
+) -> Pull:
+    """Apply C to candidates, and to every real row as if it were a candidate itself.
+
+    Args:
+        z_MCHW: candidates, scaled, float32.
+        bank_NCHW: the bank, scaled, float32.
+        real_N: bool, which bank rows are real; mirrored images are.
+        group_N: int, the same for an image and its mirrored twin. No row of a real row's own group
+            is its neighbour.
+        config: the numbers of C.
+        lambda_: fraction of the way towards the reference.
+        memory: bytes that it may take beside candidates, bank and result.
+        room: for the corrected latents; None: in memory.
+
+    Raises:
+        ValueError: the bank has too few rows for `correct.neighbours`.
+    """
+    z_MD, bank_ND = flat(z_MCHW), flat(bank_NCHW)
+    real_RD, group_R = choose(bank_ND, np.flatnonzero(real_N)), group_N[real_N]
+    pool_P = references(config, real_N)
+    # The same object where they are the same rows: neighbours are found in half the time.
+    pool_PD = real_RD if len(pool_P) == len(real_RD) else choose(bank_ND, pool_P)
+    group_P = group_N[pool_P]
+    latents_MCHW = (room or Room()).empty(z_MCHW.shape)
+    latents_MD = flat(latents_MCHW)
+    k, metric = config.neighbours, METRICS[config.operator]
+    found_MK, _ = search.nearest(z_MD, pool_PD, k, metric, memory=memory)
+    displacement_M, weights_MK = apply(z_MD, pool_PD, found_MK, config, lambda_, latents_MD)
+    novelty_M1 = search.nearest(latents_MD, real_RD, 1, "euclidean", memory=memory)[1]
+    others_RK, reach_RK = search.nearest_of_others(
+        real_RD, group_R, pool_PD, group_P, k, metric, memory
+    )
+    anchors_R, _ = apply(real_RD, pool_PD, others_RK, config, lambda_)
+    if metric == "euclidean" and len(pool_PD) == len(real_RD):  # that was the search for it
+        spacing = float(np.median(reach_RK[:, 0]))
+    else:
+        spacing = search.spacing(real_RD, group_R, memory)
+    return Pull(
+        latents=latents_MCHW,
+        parents=pool_P[found_MK],
+        weights=weights_MK,
+        displacement=displacement_M,
+        novelty=novelty_M1[:, 0].astype(np.float64),
+        anchors=anchors_R,
+        spacing=spacing,
+    )
+
+
+def apply(
+    z_MD: Rows,
+    pool_PD: Rows,
+    indices_MK: np.ndarray,
+    config: Correct,
+    lambda_: float,
+    latents_MD: np.ndarray | FileRows | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Apply C on the CPU, and return displacements [M] and weights [M, K].
+
+    A pass over K rows a candidate, less than its transfer would cost. C(z) goes to `latents_MD`,
+    where it is asked for.
+    """
+    operator = _tangent if config.operator == "tangent" else _slerp
+    (count, k), dimension = indices_MK.shape, z_MD.shape[1]
+    displacement_M, weights_MK = np.empty(count), np.empty((count, k))
+    for rows in blocks(count, 8 * k * dimension, BLOCK_BYTES):
+        beside_BKD = pool_PD[indices_MK[rows].reshape(-1)].reshape(-1, k, dimension)
+        done = operator(z_MD[rows], beside_BKD, config, lambda_)
+        latents_BD, displacement_M[rows], weights_MK[rows] = done
+        if latents_MD is not None:
+            latents_MD[rows] = latents_BD
+    return displacement_M, weights_MK
+
+
+def _tangent(
+    z_BD: np.ndarray, beside_BKD: np.ndarray, config: Correct, lambda_: float
+) -> tuple[np.ndarray, ...]:
+    done = tangent.correct(z_BD, beside_BKD, config.dimensions, lambda_)
+    return done.latents, done.displacement, done.weights
+
+
+def _slerp(
+    z_BD: np.ndarray, beside_BKD: np.ndarray, config: Correct, lambda_: float
+) -> tuple[np.ndarray, ...]:
+    import torch  # noqa: PLC0415 - half a GiB and three seconds, which the other does without
+
+    from lirf.densify import slerp  # noqa: PLC0415 - as torch
+
+    z, beside = torch.from_numpy(z_BD), torch.from_numpy(beside_BKD)
+    done = slerp.correct(z, beside, config.temperature, lambda_)
+    return done.latents.numpy(), done.displacement.numpy(), done.weights.numpy()

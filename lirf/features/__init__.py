@@ -1,0 +1,1 @@
+"""Frozen feature extractors, in which images are compared."""

@@ -1,0 +1,1 @@
+"""Images: reading a folder of them, augmenting them, those that are bundled."""

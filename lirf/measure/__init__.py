@@ -1,0 +1,1 @@
+"""What is measured of samples: against images, against each other, and in a sentence."""

@@ -1,0 +1,206 @@
+"""The verdict on a finished run: is it good, and is it new or a copy? By rules, from the numbers.
+
+A *result* is as in `lirf.report.report`: a flat mapping of one model. The rules are few and
+stated in `RULES`, so that a reader can apply them to the table by hand:
+
+- new or a copy: the share of copies alone, against a threshold and against one half;
+- good: every measure of quality is better than, as good as, or worse than the baseline's, beyond
+  what the number of images makes chance; the answer counts them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lirf.params import Page
+
+Result = Mapping[str, Any]
+Judgement = Literal["better", "same", "worse", "unknown"]
+
+QUALITY = ("precision", "recall", "density", "coverage", "frechet", "vendi")
+"""What decides whether samples are good, all against images that no model has seen."""
+NAMES = {"frechet": "Frechet distance", "vendi": "Vendi score"}
+SIGMAS = 2
+"""Two shares differ when they are this many standard errors of their difference apart."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer to one of the two questions: a word, its class, a sentence and the rule."""
+
+    word: str
+    kind: Literal["good", "mixed", "bad", "unknown"]
+    sentence: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Both answers, what every measure says, and what a reader must know before trusting it."""
+
+    sentence: str
+    new: Answer
+    good: Answer
+    judged: dict[str, Judgement]  # every measure that has a direction
+    notes: tuple[str, ...]
+
+
+def judge(final: Result, baseline: Result, rounds: Sequence[Result], policy: Page) -> Verdict:
+    """Judge the model `final`, which `rounds` led to, against `baseline`.
+
+    `final` and `baseline` hold the metrics and their protocol, `rounds` how many candidates each
+    round admitted.
+    """
+    judged: dict[str, Judgement] = {
+        key: compare(key, final, baseline, policy) for key in ("copies", *QUALITY)
+    }
+    new, good = _new(final, baseline, policy), _good(final, judged, policy)
+    return Verdict(_headline(new, good), new, good, judged, _notes(final, rounds))
+
+
+def compare(key: str, result: Result, baseline: Result, policy: Page) -> Judgement:
+    """Say whether a measure is better than the baseline's, beyond chance where that is known.
+
+    Shares differ when they are SIGMAS standard errors apart, as if the two were independent; they
+    share their noise, so this errs towards "same". Other measures differ by more than
+    `policy.margin` of the baseline's; density by its distance from 1.
+    """
+    mine, theirs = result.get(key), baseline.get(key)
+    if mine is None or theirs is None:
+        return "unknown"
+    if key == "density":
+        gain, least = abs(theirs - 1) - abs(mine - 1), policy.margin * theirs
+    else:
+        gain = (theirs - mine) if key in {"copies", "frechet"} else (mine - theirs)
+        least = policy.margin * abs(theirs)
+    if key in {"copies", "precision", "recall", "coverage"}:
+        n = result["n_fake" if key in {"copies", "precision"} else "n_reference"]
+        least = SIGMAS * math.sqrt((mine * (1 - mine) + theirs * (1 - theirs)) / n)
+    if abs(gain) <= least:
+        return "same"
+    return "better" if gain > 0 else "worse"
+
+
+def interval(share: float, n: int) -> tuple[float, float]:
+    """Return the Wilson interval of a share of `n`, at SIGMAS standard errors."""
+    z2 = SIGMAS**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = SIGMAS / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _new(final: Result, baseline: Result, policy: Page) -> Answer:
+    """Answer whether the samples are new."""
+    copies, n = final["copies"], final["n_fake"]
+    rule = (
+        f"New: at most {_percent(policy.copies)} of the samples are copies. Copies: at least half."
+        " Partly copies: anything between. A sample is a copy when its nearest training image,"
+        " mirrored or not, or what the autoencoder makes of it, is closer than a third of the"
+        " second nearest."
+    )
+    low, high = interval(copies, n)
+    sentence = (
+        f"{_count(copies, n)} of {n} samples are copies of a training image ({_percent(copies)};"
+        f" between {_percent(low)} and {_percent(high)} of all it would draw, at two standard"
+        f" errors); of the baseline's, {_count(baseline['copies'], n)}."
+    )
+    if copies <= policy.copies:
+        return Answer("New", "good", sentence, rule)
+    if copies >= 0.5:
+        return Answer("Copies", "bad", sentence, rule)
+    return Answer("Partly copies", "mixed", sentence, rule)
+
+
+def _good(final: Result, judged: Mapping[str, Judgement], policy: Page) -> Answer:
+    """Answer whether the samples are good."""
+    rule = (
+        "Each of precision, recall, density, coverage, Frechet distance and Vendi score is held"
+        " against the baseline's, which has the same network and as many steps, but no rounds."
+        f" Shares differ when they are more than {SIGMAS} standard errors apart; the"
+        f" others when they differ by more than {_percent(policy.margin)}, density in its distance"
+        " from 1. Good: some better and none worse. As good: none differs. Good in part: some"
+        " better, some worse. Worse: some worse and none better."
+    )
+    if final["reference"] != "heldout":
+        return Answer(
+            "Cannot be told",
+            "unknown",
+            "There are too few held-out images, so quality was measured against the training"
+            " images, which rewards copies.",
+            rule,
+        )
+    better, same, worse = (
+        [NAMES.get(key, key) for key in QUALITY if judged[key] == word]
+        for word in ("better", "same", "worse")
+    )
+    clauses = [
+        f"{word} in {_join(names)}"
+        for word, names in (
+            ("better", better),
+            ("no different", same),
+            ("worse", worse),
+        )
+        if names
+    ]
+    sentence = (
+        f"{_percent(final['precision'])} of the samples look like held-out images (precision), and"
+        f" {_percent(final['coverage'])} of the held-out images have a sample near them (coverage)."
+        f" Beside the baseline: {'; '.join(clauses)}."
+    )
+    if better and worse:
+        return Answer("Good in part", "mixed", sentence, rule)
+    if better:
+        return Answer("Good", "good", sentence, rule)
+    if worse:
+        return Answer("Worse than the baseline", "bad", sentence, rule)
+    return Answer("As good as the baseline", "mixed", sentence, rule)
+
+
+def _headline(new: Answer, good: Answer) -> str:
+    """Return the verdict in one sentence."""
+    whose = {
+        "New": "New images, not copies",
+        "Partly copies": "In part copies of the training images",
+        "Copies": "Copies of the training images",
+    }[new.word]
+    how = {
+        "Good": "better than the baseline's",
+        "As good as the baseline": "as good as the baseline's",
+        "Good in part": "better than the baseline's in some ways, worse in others",
+        "Worse than the baseline": "worse than the baseline's",
+        "Cannot be told": "how good they are cannot be told without held-out images",
+    }[good.word]
+    joint = ", but " if good.kind == "bad" and new.kind == "good" else "; "
+    return f"{whose}{joint}{how}."
+
+
+def _notes(final: Result, rounds: Sequence[Result]) -> tuple[str, ...]:
+    """Return what limits the verdict."""
+    notes = []
+    if final["generator"] != "network":
+        notes.append(
+            f"The samples are those of evaluate.generator = {final['generator']}, not of a network."
+        )
+    if not sum(one["admitted"] for one in rounds):
+        notes.append(
+            "No round admitted anything: the loop was trained on the rows that the baseline was"
+            " trained on."
+        )
+    notes.append("One run with one seed: it says nothing of how far another would differ.")
+    return tuple(notes)
+
+
+def _count(share: float, n: int) -> int:
+    return round(share * n)
+
+
+def _percent(share: float) -> str:
+    """Return a share in percent, with one digit below ten."""
+    return f"{100 * share:.1f} %" if 0 < share < 0.0995 else f"{100 * share:.0f} %"
+
+
+def _join(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

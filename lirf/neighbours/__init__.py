@@ -1,0 +1,1 @@
+"""Exact nearest neighbours, for the loop and for what is measured."""

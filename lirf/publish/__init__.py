@@ -1,0 +1,1 @@
+"""A model for others: a folder that diffusers loads, and its card."""

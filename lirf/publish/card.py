@@ -1,0 +1,183 @@
+"""The card of a published model: what it is, from what, how good, how much of it is copied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lirf.report import report
+
+SAMPLES = "samples.png"
+COLOURS = {"grey": "grey", "rgb": "colour"}
+MEASURES = """\
+Copies: share of samples whose nearest training image (mirrored or not) is closer than a third of
+the second nearest. Precision: share of samples that fall among the reference images; recall: share
+of reference images that fall among the samples; density and coverage are their robust forms.
+Frechet: between Gaussians in the stated features, which are not FID's. Vendi: effective number of
+different samples. Bank rows: latents that the model was trained on."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card tells.
+
+    Attributes:
+        name: of the model.
+        licence: of the weights, an identifier of the Hugging Face hub.
+        description: of the training images, in the words of who publishes.
+        resolution: px, of the images.
+        colour: "grey" or "rgb".
+        images: how many there were, by kind: `train`, `mirrored`, `heldout`.
+        admitted: how many latents each round added to those of the training images.
+        result: the metrics of the model.
+        baseline: the metrics of plain flow matching for as many steps.
+        diagnosis: the collapse of the model.
+        baseline_diagnosis: the collapse of the baseline.
+        solver: in words.
+        pretrained: the name of the autoencoder, None where it was trained on the same images.
+    """
+
+    name: str
+    licence: str
+    description: str
+    resolution: int
+    colour: str
+    images: Mapping[str, int]
+    admitted: Mapping[str, int]
+    result: Mapping[str, Any]
+    baseline: Mapping[str, Any]
+    diagnosis: Mapping[str, Any]
+    baseline_diagnosis: Mapping[str, Any]
+    solver: str
+    pretrained: str | None = None
+
+
+def write(facts: Facts) -> str:
+    """Return the card as Markdown with the front matter of the Hugging Face hub."""
+    return "\n".join(
+        [
+            _front(facts),
+            f"# {facts.name}\n",
+            f"Makes {COLOURS[facts.colour]} images of {facts.resolution} x {facts.resolution} px."
+            f" Trained from scratch on {facts.images['train']} images by Latent Iterative"
+            " Refinement Flow (arXiv 2509.19903): flow matching in the latent space of"
+            f" {_space(facts)} autoencoder, on a set that is made denser round by round so that"
+            " samples are not copies.\n",
+            f"![samples, not chosen]({SAMPLES})\n",
+            _use(facts),
+            _data(facts),
+            _evaluation(facts),
+            _memorisation(facts),
+            _uses_and_limits(facts),
+        ]
+    )
+
+
+def _space(facts: Facts) -> str:
+    return "an" if facts.pretrained is None else f"the pretrained `{facts.pretrained}`"
+
+
+def _front(facts: Facts) -> str:
+    return f"""\
+---
+license: {facts.licence}
+library_name: diffusers
+pipeline_tag: unconditional-image-generation
+tags:
+- flow-matching
+- lirf
+---
+"""
+
+
+def _use(facts: Facts) -> str:
+    return f"""\
+## Use
+
+```python
+from diffusers import DiffusionPipeline
+
+pipeline = DiffusionPipeline.from_pretrained("{facts.name}", trust_remote_code=True)
+images = pipeline(batch_size=4).images              # Pillow images
+images = pipeline(seeds=[17, 18], num_inference_steps=50).images
+```
+
+`"{facts.name}"` is this folder, or its name on a hub. `trust_remote_code` runs `pipeline.py` and
+the code in `network/` and `scheduler/`: read it first. An image depends on its seed alone, whatever
+the batch. `generator=` takes torch's generators, `output_type` is `pil`, `np`, `pt` or `latent`.
+By default the solver is that of training ({facts.solver}).
+"""
+
+
+def _data(facts: Facts) -> str:
+    images = facts.images
+    rounds = ", ".join(f"{name}: {count}" for name, count in facts.admitted.items())
+    mirrored = f", {images['mirrored']} of them also mirrored" if images["mirrored"] else ""
+    return f"""\
+## Training data
+
+{facts.description}: {images["train"]} images{mirrored}, cut to their centre square and scaled to
+{facts.resolution} px; {images["heldout"]} more were held out and never trained on. The images
+themselves are not in this folder. The rounds added {sum(facts.admitted.values())} refined latents,
+samples of the model itself pulled towards the training images' latents ({rounds}).
+"""
+
+
+def _evaluation(facts: Facts) -> str:
+    results = [{**facts.baseline, "round": "baseline"}, {**facts.result, "round": "this model"}]
+    table = report.table(results, report.protocol_line(facts.result))
+    warning = ""
+    if facts.result["generator"] != "network":
+        warning = f"\n**Measured with {facts.result['generator']} in place of this model.**\n"
+    return f"""\
+## Evaluation
+{warning}
+{table}
+The baseline is the same network trained for as many steps on the same images without the rounds.
+{MEASURES}
+"""
+
+
+def _memorisation(facts: Facts) -> str:
+    copies, plain = facts.result["copies"], facts.baseline["copies"]
+    collapse, plain_collapse = (
+        one["collapse_real"] for one in (facts.diagnosis, facts.baseline_diagnosis)
+    )
+    return f"""\
+## Memorisation
+
+{copies:.1%} of {facts.result["n_fake"]} samples are copies of a training image or of what the
+autoencoder makes of one; of the baseline's, {plain:.1%}. Collapse onto the training images, 0 where
+samples are as new as a left-out image would be and 1 where all are copies: {collapse:.3f}; of the
+baseline, {plain_collapse:.3f}. Both look at nearest neighbours only: a sample that is no copy may
+still show a detail, a person or a mark of a training image.
+"""
+
+
+def _uses_and_limits(facts: Facts) -> str:
+    foreign = ""
+    if facts.pretrained is not None:
+        foreign = (
+            f"\n- `vae/` holds `{facts.pretrained}`, which others made: it has a licence of its"
+            " own,\n  to which this model is bound too."
+        )
+    return f"""\
+## Intended use
+
+Research on generative models of few images, illustration, and augmentation that is checked
+against held-out images.
+
+## Limits
+
+- It knows {facts.images["train"]} images. What they lack, it lacks; what is frequent among them is
+  more frequent still among its samples where density exceeds 1.
+- Not for decisions about people, for diagnosis, or as evidence: a sample is not an observation.
+- Before samples are passed on as new, compare them with the training images (`lirf nearest`).
+- The rights in the training images hold for what the model learned from them. Licence of the
+  weights: {facts.licence}.{foreign}
+- One training run with one seed; the numbers say nothing of the spread.
+
+`provenance.json` has its parameters, the hashes of what this folder was made of, the versions of
+the software, and a checksum of every file.
+"""

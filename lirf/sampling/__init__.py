@@ -1,0 +1,1 @@
+"""Samples: seeds, noise and integration of a velocity field."""

@@ -1,0 +1,1 @@
+"""What the pipeline keeps: parts, banks, tables, their space and lineage, on disk."""

@@ -1,0 +1,320 @@
+"""The study in the plane: methods against collapse, at equal steps, held against the truth.
+
+Every method trains one network of the same size for the same number of steps and is asked for the
+same number of samples from the same noise. But for the loop, a method is a way to make more rows
+of the training points beforehand; the loop has the rows of augmentation too, as in the workflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from lirf.densify import rounds
+from lirf.neighbours import search
+from lirf.objectives import flow
+from lirf.params import Initialize, Model, Params, Round
+from lirf.sampling import sampler
+from lirf.store.space import Space
+from lirf.studies import spiral
+from lirf.studies.spiral import Spiral
+from lirf.training import training
+
+CPU = torch.device("cpu")
+SHAPE = (2, 1, 1)
+LABELS = 5  # cos a - 1, sin a, log of the scale, two shifts
+TRUTH_SEED = 2**31  # of the draws that samples are held against; training seeds are smaller
+
+PLAIN, BEST = "plain", "plain, best moment"
+AUGMENTED, JITTER, MIXUP = "augmented", "jitter", "mixup"
+PUBLISHED, LOOP, TRUTH = "loop, published", "loop", "truth"
+TASKS = (PLAIN, AUGMENTED, JITTER, MIXUP, PUBLISHED, LOOP)
+TOLD = (AUGMENTED, PUBLISHED, LOOP)  # of augmentation, by labels
+NOISE = "study"  # name of the noise that every method is asked with
+METHODS = (PLAIN, BEST, AUGMENTED, JITTER, MIXUP, PUBLISHED, LOOP, TRUTH)
+COLUMNS = {  # of the table: title and form
+    "to_curve": ("to the curve ↓", ".3f"),
+    "covered": ("covered ↑", ".3f"),
+    "off": ("off the curve ↓", ".3f"),
+    "copies": ("copies → truth", ".3f"),
+    "nearest": ("nearest → truth", ".3f"),
+    "transport": ("transport ↓", ".3f"),
+    "bank_rows": ("bank rows", ".0f"),
+}
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all methods share at one number of points and one seed."""
+
+    curve: Spiral
+    train: np.ndarray  # [N, 2] float64, the training points
+    truth: np.ndarray  # [M, 2] float64, a draw of the truth
+    space: Space  # scales the training points
+    seed: int
+
+    @property
+    def latents(self) -> np.ndarray:
+        """Return the training points as scaled latents [N, 2, 1, 1]."""
+        return self.space.scale(raw(self.train))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A method's final model: its measures, its samples, and its averaged weights."""
+
+    method: str
+    row: dict[str, Any]
+    samples: np.ndarray  # [M, 2] float64
+    weights: Mapping[str, np.ndarray]
+
+
+def ground(numbers: Params, count: int, seed: int) -> Ground:
+    """Draw the training points and the truth."""
+    config = numbers.spiral
+    curve = Spiral(config.turns, config.noise)
+    train_N2 = curve.points(count, seed)
+    space = Space.measure(raw(train_N2), "spiral")
+    return Ground(curve, train_N2, curve.points(config.samples, TRUTH_SEED), space, seed)
+
+
+def run(numbers: Params, task: str, count: int, seed: int) -> list[Outcome]:
+    """Train what `task` needs, and return the outcome of each method that it answers for.
+
+    `PLAIN` answers for `BEST` too: of its `spiral.moments`, equally spaced, the one whose samples
+    are nearest to the truth. No one who has training points alone can pick it.
+
+    Raises:
+        ValueError: the run diverges; names it.
+    """
+    try:
+        return _run(numbers, task, count, seed)
+    except ValueError as error:
+        raise ValueError(f"{task}, {count} points, seed {seed}: {error}") from None
+
+
+def yardstick(numbers: Params, count: int, seed: int) -> Outcome:
+    """Return what a fresh draw of the truth scores in place of samples."""
+    at = ground(numbers, count, seed)
+    samples_M2 = at.curve.points(len(at.truth), TRUTH_SEED + 1 + seed)
+    return Outcome(TRUTH, _row(at, TRUTH, samples_M2, 0, 0), samples_M2, {})
+
+
+def settings(numbers: Params, seed: int, *, published: bool = False) -> Params:
+    """Return the numbers of one run: the pipeline's own, but for what section `spiral` says."""
+    config = numbers.spiral
+    turns = config.published if published else config.loop
+    names = [f"r{index:02}" for index in range(1, len(turns.lambdas) + 1)]
+    before = dict(zip([*names, "final"], ["r00", *names], strict=True))
+    steps = dict(zip(before, config.shares(turns), strict=True))
+    cooldown = dict.fromkeys(names, 0) | {"final": config.cooldown}
+    rounds = {
+        name: Round.model_validate({"after": before[name], "lambda": lambda_})
+        for name, lambda_ in zip(names, turns.lambdas, strict=True)
+    }
+    own = {
+        "device": "cpu",
+        "initialize": Initialize(seed=seed, prediction="velocity", network=config.network),
+        "train": numbers.train.model_copy(
+            update={
+                "batch": config.batch,
+                "learning_rate": config.learning_rate,
+                "augment_share": config.augmented.share,
+                "real_share": turns.real_share,
+            }
+        ),
+        "sample": numbers.sample.model_copy(update={"seed": seed, "ratio": turns.ratio}),
+        "correct": turns.correct,
+        "admit": turns.admit,
+        "rounds": rounds,
+        "models": {
+            name: Model(after=before[name], steps=steps[name], cooldown=cooldown[name])
+            for name in before
+        },
+    }
+    return numbers.model_copy(update=own)
+
+
+def jitter(latents_ND: np.ndarray, reach: float, copies: int, seed: int) -> np.ndarray:
+    """Return `copies` of every row with Gaussian noise of `reach` times the rows' spacing."""
+    rng = np.random.default_rng(seed)
+    sigma = reach * search.spacing(latents_ND, np.arange(len(latents_ND)))
+    many_AD = np.repeat(latents_ND, copies, axis=0)
+    return many_AD + (sigma * rng.standard_normal(many_AD.shape)).astype(np.float32)
+
+
+def mixup(latents_ND: np.ndarray, nearest: int, copies: int, seed: int) -> np.ndarray:
+    """Return `copies` for every row: at a uniform place on the way to one of its nearest rows."""
+    rng = np.random.default_rng(seed)
+    found_NK, _ = search.nearest(latents_ND, latents_ND, nearest, "euclidean", True)
+    one_A = np.repeat(np.arange(len(latents_ND)), copies)
+    other_A = found_NK[one_A, rng.integers(nearest, size=len(one_A))]
+    share_A1 = rng.random((len(one_A), 1), np.float32)
+    return latents_ND[one_A] + share_A1 * (latents_ND[other_A] - latents_ND[one_A])
+
+
+def augment(
+    xy_N2: np.ndarray, rotation: float, scale: float, shift: float, copies: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `copies` of every point, rotated about the origin, scaled and shifted, and labels.
+
+    Normal angles, logarithms of scales and shifts, of these standard deviations. A label is zero
+    where nothing was done: (cos a - 1, sin a, log of the scale, both shifts), [A, 5].
+    """
+    rng = np.random.default_rng(seed)
+    many_A2 = np.repeat(xy_N2, copies, axis=0)
+    angle_A, log_A = rng.standard_normal((2, len(many_A2))) * [[rotation], [scale]]
+    shift_A2 = shift * rng.standard_normal(many_A2.shape)
+    cosine_A, sine_A = np.cos(angle_A), np.sin(angle_A)
+    x_A, y_A = many_A2.T
+    turned_A2 = np.stack([cosine_A * x_A - sine_A * y_A, sine_A * x_A + cosine_A * y_A], axis=1)
+    moved_A2 = np.exp(log_A)[:, None] * turned_A2 + shift_A2
+    return moved_A2, np.column_stack([cosine_A - 1, sine_A, log_A, shift_A2])
+
+
+def field(numbers: Params, at: Ground, outcome: Outcome) -> flow.Field:
+    """Return the velocity field of an outcome's model."""
+    state = _initial(settings(numbers, at.seed), at, outcome.method)
+    weights = {name: torch.from_numpy(array) for name, array in outcome.weights.items()}
+    state.ema.load_state_dict(weights)
+    return training.ema_field(state)
+
+
+def table(rows: Sequence[Mapping[str, Any]], numbers: Params) -> str:
+    """Write mean and standard deviation over the seeds as Markdown, a block for each count."""
+    config = numbers.spiral
+    lines = ["| N | method | " + " | ".join(title for title, _ in COLUMNS.values()) + " |"]
+    lines.append("|---:|---" + "|---:" * len(COLUMNS) + "|")
+    for count in config.counts:
+        for method in METHODS:
+            runs = [row for row in rows if (row["count"], row["method"]) == (count, method)]
+            cells = [_cell([row[key] for row in runs], form) for key, (_, form) in COLUMNS.items()]
+            lines.append(f"| {count} | {method} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", _protocol(numbers)]) + "\n"
+
+
+def _protocol(numbers: Params) -> str:
+    config = numbers.spiral
+    seeds = ", ".join(map(str, config.seeds))
+    return (
+        f"Mean ± standard deviation over seeds {seeds}; {config.samples} samples"
+        f" ({numbers.sample.solver}, {numbers.sample.steps} steps) and {config.steps} optimiser"
+        f" steps each, over the last {config.cooldown} of which the learning rate falls to zero."
+        f" A spiral of {config.turns:g} turns; lengths in units of the gap between its"
+        f" arms, noise radius {config.noise:g}. Covered: share of the curve with a sample within"
+        f" the noise radius; off: share of samples farther than {spiral.OFF:g} noise radii from the"
+        " curve; copies: share of samples more than three times nearer to one training point than"
+        " to any other; nearest: mean distance to the nearest training point; transport:"
+        f" Wasserstein-1 distance to {config.samples} draws of the truth. `{BEST}` is picked among"
+        f" {config.moments} moments by that distance, which takes the truth; `{TRUTH}` is a fresh"
+        f" draw of {config.samples} in place of samples."
+    )
+
+
+def _cell(values: Sequence[float], form: str) -> str:
+    deviation = np.std(values, ddof=min(1, len(values) - 1))
+    return f"{np.mean(values):{form}} ± {deviation:{form}}"
+
+
+def _run(numbers: Params, task: str, count: int, seed: int) -> list[Outcome]:
+    numbers = settings(numbers, seed, published=task == PUBLISHED)
+    at = ground(numbers, count, seed)
+    state = _initial(numbers, at, task)
+    augmented = _versions(numbers, at) if task in TOLD else None
+    if task in (LOOP, PUBLISHED):
+        bank_rows = count
+        for turn in rounds.refine(state, rounds.begin(at.latents), numbers, augmented=augmented):
+            bank_rows = len(turn.bank.latents)
+        return [_outcome(numbers, at, state, task, bank_rows)]
+    if task != PLAIN:
+        latents_NCHW = _enlarge(numbers, at, task)
+        _train(numbers, state, latents_NCHW, numbers.spiral.steps, augmented)
+        return [_outcome(numbers, at, state, task, len(latents_NCHW))]
+    moments = []
+    for end in np.linspace(0, numbers.spiral.steps, numbers.spiral.moments + 1)[1:].astype(int):
+        _train(numbers, state, at.latents, int(end))
+        moments.append(_outcome(numbers, at, state, PLAIN, count))
+    best = min(moments, key=lambda one: one.row["transport"])
+    return [
+        moments[-1],
+        Outcome(BEST, {**best.row, "method": BEST}, best.samples, best.weights),
+    ]
+
+
+def _versions(numbers: Params, at: Ground) -> training.Augmented:
+    """Return augmented rows with their labels."""
+    config = numbers.spiral
+    sizes = (config.augmented.rotation, config.augmented.scale, config.augmented.shift)
+    moved_A2, label_AL = augment(at.train, *sizes, config.rows_each, at.seed)
+    latents_ACHW = torch.from_numpy(at.space.scale(raw(moved_A2)))
+    return training.Augmented(latents_ACHW, torch.from_numpy(label_AL.astype(np.float32)))
+
+
+def _enlarge(numbers: Params, at: Ground, task: str) -> np.ndarray:
+    """Return the rows to train on, [N, 2, 1, 1]."""
+    config, latents_ND = numbers.spiral, _flat(at.latents, np.float32)
+    if task == AUGMENTED:
+        return at.latents
+    if task == JITTER:
+        more_AD = jitter(latents_ND, config.jitter, config.rows_each, at.seed)
+    else:
+        more_AD = mixup(latents_ND, config.mixup, config.rows_each, at.seed)
+    return more_AD.reshape(-1, *SHAPE)
+
+
+def _initial(numbers: Params, at: Ground, method: str) -> training.State:
+    return training.initial(numbers.initialize, at.space, CPU, LABELS if method in TOLD else 0)
+
+
+def _train(
+    numbers: Params,
+    state: training.State,
+    latents_NCHW: np.ndarray,
+    end: int,
+    augmented: training.Augmented | None = None,
+) -> None:
+    """Train on, up to step `end` of the method's `spiral.steps`."""
+    latents = torch.from_numpy(latents_NCHW)
+    rate = training.cooldown(numbers.spiral.steps, numbers.spiral.cooldown)
+    steps = end - state.step
+    for _ in training.train(state, latents, numbers.train, steps, augmented, rate=rate):
+        pass
+
+
+def _outcome(
+    numbers: Params, at: Ground, state: training.State, method: str, bank_rows: int
+) -> Outcome:
+    """Draw samples of the averaged weights and measure them."""
+    seeds_M = sampler.seeds(at.seed, NOISE, len(at.truth))
+    batches = sampler.sample(training.ema_field(state), seeds_M, SHAPE, numbers.sample, CPU)
+    samples_M2 = _flat(at.space.unscale(torch.cat(list(batches)).numpy()))
+    weights = {name: tensor.numpy().copy() for name, tensor in state.ema.state_dict().items()}
+    row = _row(at, method, samples_M2, state.step, bank_rows)
+    return Outcome(method, row, samples_M2, weights)
+
+
+def _row(
+    at: Ground, method: str, samples_M2: np.ndarray, step: int, bank_rows: int
+) -> dict[str, Any]:
+    return {
+        "count": len(at.train),
+        "seed": at.seed,
+        "method": method,
+        "step": step,
+        "bank_rows": bank_rows,
+        **spiral.measure(at.curve, samples_M2, at.train, at.truth),
+    }
+
+
+def raw(xy_N2: np.ndarray) -> np.ndarray:
+    """Return points as unscaled latents, float32."""
+    return xy_N2.astype(np.float32).reshape(-1, *SHAPE)
+
+
+def _flat(latents_NCHW: np.ndarray, dtype: type = np.float64) -> np.ndarray:
+    """Return latents as points [N, 2]."""
+    return latents_NCHW.reshape(-1, 2).astype(dtype)

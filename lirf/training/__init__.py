@@ -1,0 +1,1 @@
+"""Training of the velocity field: state, batches, steps, checkpoints, devices."""

@@ -1,0 +1,121 @@
+"""Batches of training: rows, noise and times, drawn on the CPU and sent to the device.
+
+Drawn on the CPU they are the same whatever the device, and whatever the number of processes that
+share a batch: each draws all of it and keeps its part. A batch is small beside its step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lirf import params
+from lirf.objectives import flow
+
+Batch = tuple[Tensor, Tensor, Tensor, Tensor | None]
+"""Noise x_0, latents x_1, times and augmentation labels of one step, on the device."""
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """Latents of augmented images [A, C, H, W] and their labels [A, L], on the network's device."""
+
+    latents: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of every batch that is one process's, where `count` of them train one network.
+
+    Attributes:
+        place: of the process, from 0.
+        count: of the processes; divides the batch.
+        add: replaces a tensor on the device by its sum over all processes.
+    """
+
+    place: int
+    count: int
+    add: Callable[[Tensor], None]
+
+    def of(self, batch: int) -> slice:
+        """Return the rows of a batch that are this process's."""
+        size = batch // self.count
+        return slice(self.place * size, (self.place + 1) * size)
+
+
+def drawer(
+    latents_NCHW: Tensor,
+    config: params.Train,
+    labels: int,
+    generator: torch.Generator,
+    augmented: Augmented | None,
+    real_N: Tensor | None,
+    share: Share | None = None,
+) -> Callable[[], Batch]:
+    """Return what draws a batch, or the share of one, for a network with labels of that length.
+
+    What an option draws comes after what is always drawn, so that options that are off leave the
+    draws as they are.
+    """
+    shape_BCHW = (config.batch, *latents_NCHW.shape[1:])
+    rows = _row_drawer(len(latents_NCHW), config, real_N, generator)
+    send = _sender(latents_NCHW.device, None if share is None else share.of(config.batch))
+
+    def draw() -> Batch:
+        rows_B = send(rows())
+        noise_BCHW = send(torch.randn(shape_BCHW, generator=generator))
+        t_B = send(flow.draw_times(config.batch, config.times, generator))
+        x1_BCHW = latents_NCHW[rows_B]
+        label_BL = torch.zeros(len(rows_B), labels, device=rows_B.device) if labels else None
+        if augmented is not None and config.augment_share:
+            chosen_B = send(torch.rand(config.batch, generator=generator) < config.augment_share)
+            rows_B = send(
+                torch.randint(len(augmented.latents), (config.batch,), generator=generator)
+            )
+            x1_BCHW = torch.where(chosen_B[:, None, None, None], augmented.latents[rows_B], x1_BCHW)
+            label_BL = augmented.labels[rows_B] * chosen_B[:, None]
+        if config.jitter:
+            x1_BCHW = x1_BCHW + config.jitter * send(torch.randn(shape_BCHW, generator=generator))
+        return noise_BCHW, x1_BCHW, t_B, label_BL
+
+    return draw
+
+
+def _sender(device: torch.device, part: slice | None) -> Callable[[Tensor], Tensor]:
+    """Return what cuts the share out of a tensor on the CPU and sends it to the device.
+
+    To a GPU from pinned memory, which the copy reads while the CPU goes on; from other memory
+    every copy would wait for all that the GPU still has to do.
+    """
+
+    def send(whole_B: Tensor) -> Tensor:
+        own_B = whole_B if part is None else whole_B[part]
+        if device.type == "cuda":
+            return own_B.pin_memory().to(device, non_blocking=True)
+        return own_B
+
+    return send
+
+
+def _row_drawer(
+    count: int, config: params.Train, real_N: Tensor | None, generator: torch.Generator
+) -> Callable[[], Tensor]:
+    """Return what draws the bank rows of a batch, [B]."""
+    if config.real_share is None or real_N is None or bool(real_N.all()):
+        return lambda: torch.randint(count, (config.batch,), generator=generator)
+    real_R, refined_R = real_N.nonzero()[:, 0], (~real_N).nonzero()[:, 0]
+    wanted = config.real_share * config.batch
+
+    def rows() -> Tensor:
+        reals = int(wanted + torch.rand((), generator=generator).item())
+        picks = (
+            rows_R[torch.randint(len(rows_R), (size,), generator=generator)]
+            for rows_R, size in ((real_R, reals), (refined_R, config.batch - reals))
+        )
+        return torch.cat(list(picks))
+
+    return rows

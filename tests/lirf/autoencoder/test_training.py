@@ -1,0 +1,204 @@
+"""Training of the autoencoder on tiny sizes: what it learns, and that it can be cut anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lirf import params
+from lirf.autoencoder import manifold, training
+from lirf.autoencoder import model as ae
+from lirf.features.features import Vision
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CPU = torch.device("cpu")
+DEFAULT = params.load(Path(__file__).parents[3] / "params.yaml").autoencoder
+SMALL = {"latent_channels": 2, "widths": (4, 8), "steps": 30, "batch": 8, "manifold_neighbours": 3}
+
+
+def tiny(**changes: Any) -> params.Autoencoder:
+    return DEFAULT.model_copy(update={**SMALL, **changes})
+
+
+def pictures(count: int = 12, channels: int = 1, side: int = 8, seed: int = 0) -> np.ndarray:
+    """Return smooth random pictures, uint8."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (count, channels, side // 4, side // 4), dtype=np.uint8)
+    return coarse.repeat(4, axis=2).repeat(4, axis=3)
+
+
+class Eye(nn.Module):
+    """Patch features of a frozen random convolution, in the shape of timm's transformers."""
+
+    num_prefix_tokens = 1
+    pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            self.patches = nn.Conv2d(3, 6, 4, 4).requires_grad_(False)
+
+    def forward_features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        tokens = self.patches(x_BCHW).flatten(2).transpose(1, 2)
+        return torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
+
+
+def eye() -> Vision:
+    return Vision(Eye(), "e" * 64, side=16, width=6)
+
+
+def begin(config: params.Autoencoder, images: np.ndarray, seen: Vision | None) -> training.State:
+    return training.initial(config, images.shape[1], images.shape[2], CPU, seen)
+
+
+def advance(
+    state: training.State,
+    config: params.Autoencoder,
+    images: np.ndarray,
+    steps: int,
+    seen: Vision | None = None,
+) -> list[dict[str, float]]:
+    neighbours = manifold.neighbours(images, config.manifold_neighbours)
+    return list(training.train(state, images, neighbours, config, steps, seen))
+
+
+def trained(
+    config: params.Autoencoder, images: np.ndarray, seen: Vision | None = None
+) -> tuple[training.State, list[dict[str, float]]]:
+    state = begin(config, images, seen)
+    return state, advance(state, config, images, config.steps, seen)
+
+
+def same(one: training.State, other: training.State) -> bool:
+    pairs = zip(
+        training.finished(one).parameters(), training.finished(other).parameters(), strict=True
+    )
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def falls(curve: list[dict[str, float]], name: str, share: float) -> bool:
+    tenth = len(curve) // 10
+    first, last = (np.mean([row[name] for row in part]) for part in (curve[:tenth], curve[-tenth:]))
+    return bool(last < share * first)
+
+
+def test_training_learns_to_reconstruct_and_to_keep_distances() -> None:
+    config = tiny(steps=100, widths=(8, 16), latent_channels=4, manifold_weight=1.0)
+    _, curve = trained(config, pictures())
+    assert len(curve) == 100
+    assert list(curve[0]) == ["reconstruction", "kl", "manifold"]
+    assert falls(curve, "reconstruction", 0.7)
+    assert falls(curve, "manifold", 0.5)
+
+
+def test_alignment_and_features_fall_where_they_are_asked_for() -> None:
+    config = tiny(steps=100, alignment="dino", feature_weight=0.5, widths=(8, 16))
+    config = config.model_copy(update={"dino": params.Dino(weight=0.5, margin=0.1, width=16)})
+    _, curve = trained(config, pictures(), eye())
+    for name in ("reconstruction", "feature", "alignment"):
+        assert falls(curve, name, 0.7), name
+
+
+def test_plain_is_manifold_without_weight_and_not_manifold() -> None:
+    images = pictures()
+    plain, none, kept = (
+        trained(tiny(steps=4, alignment=kind, manifold_weight=weight), images)[0]
+        for kind, weight in (("none", 0.5), ("manifold", 0.0), ("manifold", 0.5))
+    )
+    assert same(plain, none)
+    assert not same(plain, kept)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"reconstruction": "l2", "ema_decay": 0.9},
+        {"alignment": "dino", "feature_weight": 0.3, "ema_decay": 0.9},
+        {"precision": "bfloat16"},
+    ],
+)
+def test_cut_anywhere_saved_and_loaded_it_is_the_same(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    images, config = pictures(), tiny(steps=8, **changes)
+    seen = eye() if config.sees else None
+    whole, curve = trained(config, images, seen)
+    for cut in (0, 1, 5):
+        first = begin(config, images, seen)
+        before = advance(first, config, images, cut, seen)
+        training.save(first, tmp_path / f"{cut}")
+        second = training.load(begin(config, images, seen), tmp_path / f"{cut}")
+        training.save(second, tmp_path / f"{cut}-again")
+        for name in (training.TENSORS, training.DOCUMENT):
+            bytes_ = [(tmp_path / one / name).read_bytes() for one in (f"{cut}", f"{cut}-again")]
+            assert bytes_[0] == bytes_[1]
+        after = advance(second, config, images, config.steps - cut, seen)
+        assert before + after == curve
+        assert second.step == whole.step == 8
+        assert same(second, whole)
+
+
+def test_the_average_lags_behind_the_weights() -> None:
+    images = pictures()
+    last, average = (trained(tiny(steps=6, ema_decay=decay), images)[0] for decay in (0.0, 0.99))
+    kept = dict(average.average)
+    assert not same(last, average)
+    for name, weight in average.model.named_parameters():
+        assert torch.equal(weight, kept[name])
+
+
+def test_same_seed_same_weights_whatever_the_global_generator() -> None:
+    states = []
+    for i, seed in enumerate([0, 0, 1]):
+        torch.manual_seed(i)
+        states.append(trained(tiny(steps=3, seed=seed), pictures())[0])
+    assert same(states[0], states[1])
+    assert not same(states[0], states[2])
+
+
+def test_a_loss_that_is_not_finite_names_its_step() -> None:
+    config, images = tiny(), pictures()
+    state = begin(config, images, None)
+    advance(state, config, images, 2)
+    with torch.no_grad():
+        state.model.encoder.conv_in.weight.fill_(float("nan"))
+    with pytest.raises(ValueError, match=r"loss is nan at step 3; lower autoencoder.learning_rate"):
+        advance(state, config, images, 1)
+
+
+def test_small_batches_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"autoencoder.batch = 3"):
+        begin(tiny(batch=3), pictures(), None)
+
+
+@pytest.mark.parametrize("name", [training.TENSORS, training.DOCUMENT])
+def test_damaged_and_foreign_states_are_refused(tmp_path: Path, name: str) -> None:
+    config, images = tiny(), pictures()
+    training.save(begin(config, images, None), tmp_path / "a")
+    with pytest.raises(ValueError, match=r"not the tensors of this autoencoder"):
+        training.load(begin(tiny(widths=(4, 4)), images, None), tmp_path / "a")
+    content = (tmp_path / "a" / name).read_bytes()
+    (tmp_path / "a" / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=rf"{name}: damaged"):
+        training.load(begin(config, images, None), tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("side", "channels", "latent", "widths"),
+    [(8, 1, 1, (4,)), (8, 3, 16, (4, 4)), (64, 3, 4, (4,) * 4), (512, 1, 2, (4,) * 6)],
+)
+def test_sizes_and_channels(side: int, channels: int, latent: int, widths: tuple[int, ...]) -> None:
+    images = pictures(5, channels, side)
+    config = tiny(steps=1, batch=4, latent_channels=latent, widths=widths)
+    state, _ = trained(config, images)
+    model = ae.Autoencoder(training.finished(state), "f" * 64)
+    small = side // 2 ** (len(widths) - 1)
+    assert ae.encode(model, images, 2, CPU).shape == (5, latent, small, small)

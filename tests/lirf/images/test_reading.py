@@ -1,0 +1,453 @@
+from __future__ import annotations
+
+import os
+import struct
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lirf.images import reading
+from lirf.images.reading import BadImage, ImageFile, PreparedImage
+from lirf.params import Prepare
+
+SETTINGS = Prepare(
+    images="unused",
+    resolution=8,
+    colour="grey",
+    flip=False,
+    on_bad_image="fail",
+    max_megapixels=100.0,
+)
+IN_RGB = SETTINGS.model_copy(update={"colour": "rgb"})
+NOISE_HWC = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+
+
+def load(path: Path, settings: Prepare = SETTINGS) -> PreparedImage:
+    return reading.load(ImageFile(path, path.name, "train"), settings)
+
+
+def save(path: Path, pixels: np.ndarray, **options: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)  # pyright: ignore[reportArgumentType]
+    return path
+
+
+def grey(seed: int, side: int = 8) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (side, side), dtype=np.uint8)
+
+
+# --- finding
+
+
+def test_nested_files_are_found_in_posix_order(tmp_path: Path):
+    for name in ("b/2.PNG", "b.jpg", "a/z/1.tiff", "heldout/x/3.bmp", "b/heldout/4.webp"):
+        save(tmp_path / name, grey(0))
+    (tmp_path / "notes.txt").write_text("not an image")
+
+    files, others = reading.find(tmp_path)
+
+    assert [(file.name, file.split) for file in files] == [
+        ("a/z/1.tiff", "train"),
+        ("b.jpg", "train"),
+        ("b/2.PNG", "train"),
+        ("b/heldout/4.webp", "train"),  # only the folder at the top is held out
+        ("heldout/x/3.bmp", "heldout"),
+    ]
+    assert others == 1
+
+
+def test_hidden_files_and_folders_are_skipped(tmp_path: Path):
+    for name in ("a.png", "._a.png", ".cache/b.png"):
+        save(tmp_path / name, grey(0))
+
+    assert [file.name for file in reading.find(tmp_path)[0]] == ["a.png"]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"nowhere: no such folder; set prepare\.images"):
+        reading.find(tmp_path / "nowhere")
+
+
+def test_a_file_is_not_a_folder(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"a\.png: not a folder; set prepare\.images"):
+        reading.find(save(tmp_path / "a.png", grey(0)))
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("not an image")
+
+    with pytest.raises(ValueError, match=r"no images \(PNG, JPEG, WebP, TIFF, BMP\)"):
+        reading.find(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable to root")
+def test_an_unreadable_folder_is_named(tmp_path: Path):
+    save(tmp_path / "locked/a.png", grey(0))
+    (tmp_path / "locked").chmod(0)
+    try:
+        with pytest.raises(ValueError, match=r"locked: cannot be read"):
+            reading.find(tmp_path)
+    finally:
+        (tmp_path / "locked").chmod(0o700)
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path):
+    outside = save(tmp_path / "outside.png", grey(0))
+    save(tmp_path / "in/a.png", grey(1))
+    (tmp_path / "in/b.png").symlink_to(outside)
+
+    with pytest.raises(ValueError, match=r"b\.png: a link to a folder or out of it"):
+        reading.find(tmp_path / "in")
+
+
+def test_a_link_to_a_folder_is_refused(tmp_path: Path):
+    save(tmp_path / "others/a.png", grey(0))
+    (tmp_path / "heldout").symlink_to("others")  # would be trained on under its other name
+
+    with pytest.raises(ValueError, match=r"heldout: a link to a folder"):
+        reading.find(tmp_path)
+
+
+def test_a_link_within_the_folder_and_a_linked_root_are_fine(tmp_path: Path):
+    save(tmp_path / "real/a.png", grey(0))
+    (tmp_path / "real/b.png").symlink_to("a.png")
+    (tmp_path / "root").symlink_to("real")
+
+    assert [file.name for file in reading.find(tmp_path / "root")[0]] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("name", ["Heldout", "held-out", "held_out"])
+def test_a_folder_that_nearly_says_heldout_is_refused(tmp_path: Path, name: str):
+    save(tmp_path / name / "a.png", grey(0))
+
+    with pytest.raises(ValueError, match="rename it to heldout"):
+        reading.find(tmp_path)
+
+
+def test_a_name_that_is_not_text_is_refused_on_one_line(tmp_path: Path):
+    save(tmp_path / "a\nb.png", grey(0))
+
+    with pytest.raises(ValueError, match="rename it") as caught:
+        reading.find(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+# --- pixels
+
+
+def test_an_image_of_the_right_size_is_unchanged(tmp_path: Path):
+    pixels = grey(0)
+    image = load(save(tmp_path / "a.png", pixels))
+
+    np.testing.assert_array_equal(image.pixels, pixels[None])
+    assert (image.width, image.height, image.mode, image.done) == (8, 8, "L", "unchanged")
+
+
+def test_the_centre_square_is_kept(tmp_path: Path):
+    pixels = np.zeros((8, 20), dtype=np.uint8)
+    pixels[:, 6:14] = grey(0)
+    image = load(save(tmp_path / "a.png", pixels))
+
+    np.testing.assert_array_equal(image.pixels[0], pixels[:, 6:14])
+    assert image.done == "cropped from 20x8 to 8x8"
+    assert (image.width, image.height) == (20, 8)
+
+
+def test_downscaling_is_antialiased(tmp_path: Path):
+    fine = np.zeros((64, 64), dtype=np.uint8)
+    fine[:, ::2] = 255  # one-pixel stripes: without a low pass they alias to all black or white
+
+    pixels = load(save(tmp_path / "a.png", fine)).pixels
+
+    assert np.abs(pixels.astype(int) - 127).max() <= 10
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    width=st.integers(8, 70),
+    height=st.integers(8, 70),
+    resolution=st.integers(8, 24),
+    colour=st.sampled_from(["grey", "rgb"]),
+    value=st.tuples(*[st.integers(0, 255)] * 3),
+)
+def test_any_size_becomes_a_square_and_a_constant_stays_constant(
+    tmp_path_factory: pytest.TempPathFactory,
+    width: int,
+    height: int,
+    resolution: int,
+    colour: str,
+    value: tuple[int, int, int],
+):
+    path = tmp_path_factory.getbasetemp() / "constant.png"
+    Image.new("RGB", (width, height), value).save(path)
+    chosen = SETTINGS.model_copy(update={"resolution": resolution, "colour": colour})
+    if min(width, height) < resolution:
+        with pytest.raises(BadImage, match=rf"{width}x{height} px"):
+            load(path, chosen)
+        return
+
+    pixels = load(path, chosen).pixels
+
+    channels = 3 if colour == "rgb" else 1
+    expected = value if colour == "rgb" else [round(np.dot(value, [0.299, 0.587, 0.114]))]
+    assert pixels.shape == (channels, resolution, resolution)
+    assert pixels.dtype == np.uint8
+    assert (pixels == pixels[:, :1, :1]).all()
+    assert np.abs(pixels[:, 0, 0].astype(int) - expected).max() <= (colour == "grey")  # rounding
+
+
+def test_exif_orientation_of_a_jpeg_is_honoured(tmp_path: Path):
+    stored = np.zeros((8, 16), dtype=np.uint8)
+    stored[:, :8] = 255  # white at the left of the stored pixels
+    exif = Image.Exif()
+    exif[0x0112] = 6  # upright after a quarter turn clockwise: white at the top
+    options = SETTINGS.model_copy(update={"resolution": 8})
+    path = save(tmp_path / "a.jpg", stored, exif=exif, quality=100)
+    save(tmp_path / "plain.jpg", stored, quality=100)
+
+    image = load(path, options)
+
+    assert (image.width, image.height) == (8, 16)
+    assert image.done == "turned upright (EXIF orientation 6); cropped from 8x16 to 8x8"
+    assert image.pixels[0, :4].min() > 245  # rows 4 to 12 of 16 are kept, the edge in their middle
+    assert image.pixels[0, 4:].max() < 10
+    np.testing.assert_allclose(
+        image.pixels[0], np.rot90(load(tmp_path / "plain.jpg", options).pixels[0], -1), atol=2
+    )
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
+def test_exif_orientation_is_applied_once_in_every_format(tmp_path: Path, suffix: str):
+    stored = grey(0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {"lossless": True} if suffix == "webp" else {}
+    image = load(save(tmp_path / f"a.{suffix}", stored, exif=exif, **options))
+
+    np.testing.assert_array_equal(image.pixels[0], np.rot90(stored, -1))
+    assert "turned upright" in image.done
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bit_grey_is_rescaled_not_clipped(tmp_path: Path, suffix: str):
+    values = np.linspace(0, 65535, 64).round().astype(np.uint16).reshape(8, 8)
+    image = load(save(tmp_path / f"a.{suffix}", values))
+
+    np.testing.assert_array_equal(image.pixels[0], np.rint(values / 257))
+    assert image.mode.startswith("I;16")
+    assert "rescaled from 16 to 8 bits" in image.done
+
+
+def test_floating_point_pixels_are_refused(tmp_path: Path):
+    path = save(tmp_path / "a.tif", np.ones((8, 8), dtype=np.float32))
+
+    with pytest.raises(BadImage, match=r"a\.tif: 32-bit pixels \(mode F\) have no known white"):
+        load(path)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_transparency_is_composited_on_white(tmp_path: Path, mode: str):
+    Image.new(mode, (8, 8), (0, 64) if mode == "LA" else (0, 0, 0, 64)).save(tmp_path / "a.png")
+
+    image = load(tmp_path / "a.png", IN_RGB)
+
+    assert np.unique(image.pixels).tolist() == [191]  # 255 * (1 - 64 / 255)
+    assert image.done == f"composited on white; converted from {mode} to RGB"
+
+
+def test_a_transparent_palette_entry_is_white(tmp_path: Path):
+    palette = Image.new("P", (8, 8), 1)
+    palette.putpalette([255, 0, 0, 0, 0, 255])
+    palette.putpixel((0, 0), 0)
+    palette.save(tmp_path / "a.png", transparency=0)
+
+    pixels = load(tmp_path / "a.png", IN_RGB).pixels
+
+    assert pixels[:, 0, 0].tolist() == [255, 255, 255]
+    assert pixels[:, 1, 1].tolist() == [0, 0, 255]
+
+
+def test_cmyk_becomes_rgb(tmp_path: Path):
+    Image.new("CMYK", (8, 8), (255, 0, 255, 0)).save(tmp_path / "a.tif")  # full cyan and yellow
+
+    image = load(tmp_path / "a.tif", IN_RGB)
+
+    assert image.pixels[:, 0, 0].tolist() == [0, 255, 0]
+    assert image.done == "converted from CMYK to RGB"
+
+
+def test_colour_follows_the_setting_whatever_the_input(tmp_path: Path):
+    in_colour = save(tmp_path / "rgb.png", NOISE_HWC)
+    in_grey = save(tmp_path / "grey.png", grey(0))
+
+    assert load(in_colour, SETTINGS).pixels.shape == (1, 8, 8)
+    assert "converted from RGB to L" in load(in_colour, SETTINGS).done
+    assert "converted" not in load(in_colour, IN_RGB).done
+    assert load(in_grey, IN_RGB).pixels.shape == (3, 8, 8)
+    assert load(in_grey, IN_RGB).done == "converted from L to RGB"
+
+
+@pytest.mark.parametrize("suffix", ["tif", "webp"])
+def test_of_several_frames_the_first_is_taken(tmp_path: Path, suffix: str):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+    path = tmp_path / f"a.{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+
+    image = load(path, IN_RGB)
+
+    assert image.pixels[:, 0, 0].tolist() == [255, 0, 0]
+    assert image.done.startswith("first of 3 frames")
+
+
+# --- bad images
+
+
+def test_a_truncated_jpeg_is_refused(tmp_path: Path):
+    path = save(tmp_path / "a.jpg", np.repeat(NOISE_HWC, 8, axis=0), quality=95)
+    path.write_bytes(path.read_bytes()[:-600])
+
+    with pytest.raises(BadImage, match=r"a\.jpg: cannot be decoded \(image file is truncated"):
+        load(path)
+
+
+def test_a_png_with_a_flipped_bit_is_refused(tmp_path: Path):
+    path = save(tmp_path / "a.png", NOISE_HWC)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+    with pytest.raises(BadImage, match=r"a\.png: cannot be decoded \(broken PNG file"):
+        load(path)
+
+
+def test_an_empty_file_is_refused(tmp_path: Path):
+    (tmp_path / "a.png").touch()
+
+    with pytest.raises(BadImage, match=r"a\.png: empty \(0 bytes\)"):
+        load(tmp_path / "a.png")
+
+
+def test_text_with_the_suffix_of_an_image_is_refused(tmp_path: Path):
+    (tmp_path / "a.png").write_text("not an image")
+
+    with pytest.raises(BadImage, match=r"a\.png: not a PNG, JPEG, WebP, TIFF or BMP image"):
+        load(tmp_path / "a.png")
+
+
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "a.png")
+
+    with pytest.raises(BadImage, match="not a regular file"):
+        load(tmp_path / "a.png")
+
+
+def test_200_megapixels_are_refused_from_the_header(tmp_path: Path):
+    path = tmp_path / "huge.png"
+    path.write_bytes(_png_of_zeros(20_000, 10_000))
+    started = time.perf_counter()
+
+    with pytest.raises(BadImage, match=r"20000x10000 px are 200\.0 megapixels, .*max_megapixels"):
+        load(path)
+
+    assert time.perf_counter() - started < 0.2  # decoding takes longer
+    assert Image.MAX_IMAGE_PIXELS is not None  # Pillow's own limit is back in force
+
+
+def test_pillows_own_limit_is_not_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # 256 px: an error under this limit
+
+    image = load(save(tmp_path / "a.png", NOISE_HWC))
+
+    assert (image.width, image.height) == (16, 16)
+    assert Image.MAX_IMAGE_PIXELS == 10
+
+
+@pytest.mark.parametrize("size", [(7, 30), (30, 7)])
+def test_an_image_smaller_than_the_target_is_refused(tmp_path: Path, size: tuple[int, int]):
+    Image.new("L", size).save(tmp_path / "a.png")
+
+    with pytest.raises(BadImage, match=rf"{size[0]}x{size[1]} px, .* prepare\.resolution = 8"):
+        load(tmp_path / "a.png")
+
+
+def _png_of_zeros(width: int, height: int) -> bytes:
+    """Return a valid 1-bit PNG, black all over, some ten kilobytes long."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes((1 + (width + 7) // 8) * height))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+
+
+# --- repeats and mirror images
+
+
+def prepared(name: str, pixels: np.ndarray) -> PreparedImage:
+    split = "heldout" if name.startswith("heldout/") else "train"
+    file = ImageFile(Path(name), name, split)
+    return PreparedImage(file, pixels[None], "", 8, 8, "L", "unchanged")
+
+
+def test_training_rows_come_first_and_repeats_go():
+    given_images = [
+        prepared("a.png", grey(0)),
+        prepared("b.png", grey(0)),
+        prepared("c.png", grey(1)),
+        prepared("heldout/a.png", grey(1)),
+        prepared("heldout/b.png", grey(2)),
+        prepared("z.png", grey(3)),
+    ]
+
+    rows, dropped = reading.distinct(given_images, flip=False)
+
+    assert [(row.id, row.image.file.name) for row in rows] == [
+        ("train-00000", "a.png"),
+        ("train-00001", "c.png"),
+        ("train-00002", "z.png"),
+        ("heldout-00000", "heldout/b.png"),
+    ]
+    assert [(image.file.name, row.image.file.name) for image, row in dropped] == [
+        ("b.png", "a.png"),
+        ("heldout/a.png", "c.png"),
+    ]
+
+
+def test_mirror_images_follow_their_training_images():
+    given_images = [prepared("a.png", grey(0)), prepared("heldout/b.png", grey(1))]
+
+    rows, _ = reading.distinct(given_images, flip=True)
+
+    assert [(row.id, row.flip) for row in rows] == [
+        ("train-00000", False),
+        ("train-00000-flip", True),
+        ("heldout-00000", False),
+    ]
+    np.testing.assert_array_equal(rows[1].pixels, grey(0)[None, :, ::-1])
+
+
+def test_a_held_out_image_that_mirrors_a_training_image_is_a_leak_only_with_flips():
+    given_images = [prepared("a.png", grey(0)), prepared("heldout/b.png", grey(0)[:, ::-1])]
+
+    assert reading.distinct(given_images, flip=False)[1] == []
+    [(image, row)] = reading.distinct(given_images, flip=True)[1]
+    assert (image.file.name, row.id) == ("heldout/b.png", "train-00000-flip")
+
+
+def test_a_symmetric_image_has_no_mirror_image():
+    symmetric = np.concatenate([grey(0)[:, :4], grey(0)[:, 3::-1]], axis=1)
+
+    rows, dropped = reading.distinct([prepared("a.png", symmetric)], flip=True)
+
+    assert [row.id for row in rows] == ["train-00000"]
+    assert dropped == []

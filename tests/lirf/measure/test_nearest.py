@@ -1,0 +1,36 @@
+"""What a copy can be of, and that its picture shows the version that is nearest."""
+
+import numpy as np
+
+from lirf.features import features
+from lirf.measure import metrics, nearest
+from lirf.report import pictures
+
+TRAIN = np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8), np.uint8)
+
+
+def halved(images_NCHW: np.ndarray) -> np.ndarray:
+    return images_NCHW // 2
+
+
+def test_versions_are_the_images_their_mirror_images_and_the_round_trips_of_both():
+    mirrored = TRAIN[..., ::-1]
+    expected = [TRAIN, mirrored, TRAIN // 2, mirrored // 2]
+    found = nearest.versions(TRAIN, halved)
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_mirrored_copy_is_framed_and_shown_beside_its_mirror_image():
+    samples = np.stack([TRAIN[3, ..., ::-1], TRAIN[3, ..., ::-1] // 2])
+    extract = features.pixels().extract
+    versions = nearest.versions(TRAIN, halved)
+    copies = metrics.copies(extract(samples), np.stack([extract(one) for one in versions]))
+    assert copies.copied.all()
+    found = np.asarray(nearest.panel(samples, TRAIN, copies, ["a", "b"]))
+    tile = pictures.enlarge(TRAIN[3:4, ..., ::-1])[0]
+    left = 48 + 2 * pictures.GAP + pictures.MARGIN + pictures.GAP
+    for top in (pictures.GAP, 48 + 2 * pictures.GAP + 2 * pictures.GAP):
+        np.testing.assert_array_equal(found[top : top + 48, left : left + 48], tile)
+        assert tuple(found[top, left - 1]) == pictures.MARK

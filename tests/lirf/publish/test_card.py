@@ -1,0 +1,65 @@
+"""The card says what there is, and does not claim what was not measured."""
+
+from dataclasses import replace
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from lirf.publish import card
+
+RESULT: dict[str, Any] = {
+    "copies": 0.0123, "precision": 0.9, "recall": 0.1, "density": 1.1, "coverage": 0.6,
+    "frechet": None, "vendi": 7.0, "bank_rows": 321, "n_fake": 70, "n_reference": 40,
+    "n_train": 12, "reference": "heldout", "flip": False, "features": "pixels",
+    "feature_hash": None, "resolution": 8, "resize": "lanczos", "neighbours": 3, "solver": "heun",
+    "solver_steps": 4, "seed": 1, "generator": "network", "autoencoder": "ab" * 32,
+}  # fmt: skip
+FACTS = card.Facts(
+    name="horses",
+    licence="cc-by-nc-4.0",
+    description="Horses of one studio",
+    resolution=8,
+    colour="rgb",
+    images={"train": 12, "mirrored": 11, "heldout": 40},
+    admitted={"r01": 200, "r02": 109},
+    result=RESULT,
+    baseline={**RESULT, "copies": 0.456, "bank_rows": 12},
+    diagnosis={"collapse_real": -0.0512},
+    baseline_diagnosis={"collapse_real": 0.61},
+    solver="heun, 4 steps",
+)
+
+
+def test_it_opens_with_the_front_matter_of_the_hub():
+    _, front, _ = card.write(FACTS).split("---\n", 2)
+    document = YAML(typ="safe").load(front)
+    assert document["license"] == "cc-by-nc-4.0"
+    assert document["library_name"] == "diffusers"
+    assert document["pipeline_tag"] == "unconditional-image-generation"
+
+
+def test_it_tells_data_metrics_and_memorisation():
+    text = card.write(FACTS)
+    for said in (
+        "# horses\n", "Horses of one studio: 12 images, 11 of them also mirrored", "40 more were",
+        "309 refined latents", "(r01: 200, r02: 109)", "| this model | 0.012 |",
+        "| baseline | 0.456 |", "1.2% of 70 samples are copies", "45.6%", "-0.051", "0.610",
+        "(heun, 4 steps)", "cc-by-nc-4.0.", "against 40 held-out images",
+    ):  # fmt: skip
+        assert said in text, said
+    assert "in place of" not in text
+
+
+def test_numbers_that_are_not_the_models_are_said_to_be_none():
+    result = {**RESULT, "generator": "memory"}
+    assert "**Measured with memory in place of this model.**" in card.write(
+        replace(FACTS, result=result)
+    )
+
+
+def test_an_autoencoder_of_others_is_named_with_its_licence():
+    own, foreign = (card.write(replace(FACTS, pretrained=one)) for one in (None, "someone/vae"))
+    assert "in the latent space of the pretrained `someone/vae` autoencoder" in foreign
+    assert "- `vae/` holds `someone/vae`, which others made: it has a licence of its own" in foreign
+    assert "in the latent space of an autoencoder" in own
+    assert "others made" not in own

@@ -1,0 +1,171 @@
+"""A published model: loads where this project is not, draws the same images, whole or refused."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lirf import processor
+from lirf.autoencoder import model as ae
+from lirf.publish import export
+from lirf.sampling import sampler
+from lirf.store import files
+from lirf.training import checkpoint
+
+CPU = torch.device("cpu")
+SEEDS = [0, 17, 2**63 - 1, *range(100, 105)]
+ELSEWHERE = """
+import importlib.util, json, sys
+assert importlib.util.find_spec("lirf") is None, "the project is not here"
+import numpy as np
+from diffusers import DiffusionPipeline
+seeds, folders = json.loads(sys.argv[1]), sys.argv[2:]
+for folder, how in zip(folders, ({}, {"custom_pipeline": folders[1]})):
+    pipeline = DiffusionPipeline.from_pretrained(folder, trust_remote_code=True, **how)
+    pipeline.set_progress_bar_config(disable=True)
+    drawn = pipeline(seeds=seeds)
+    np.save(f"{folder}.npy", np.stack([np.asarray(image) for image in drawn.images]))
+    more = pipeline(seeds=seeds, num_inference_steps=6, output_type="latent").images
+    np.save(f"{folder}.latents.npy", more.numpy())
+"""
+
+
+def write(trained, folder: Path) -> Path:
+    export.write(folder, trained.weights, trained.autoencoder, trained.params.sample)
+    prepare = trained.params.prepare.model_dump()
+    export.seal(folder, {"name": "tiny", "params": {"prepare": prepare}})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(trained, tmp_path_factory.mktemp("published") / "model")
+
+
+@pytest.fixture
+def copy(model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model, tmp_path / "model"))
+
+
+def own_latents(trained, **changes: int) -> np.ndarray:
+    field, space = checkpoint.load_field(trained.weights, CPU)
+    config = trained.params.sample.model_copy(update=changes)
+    return torch.cat(list(sampler.sample(field, SEEDS, space.shape, config, CPU))).numpy()
+
+
+def own_images(trained) -> np.ndarray:
+    _, space = checkpoint.load_field(trained.weights, CPU)
+    decoder = ae.load(trained.autoencoder, CPU)
+    return ae.decode(decoder, own_latents(trained), space, 64, CPU)
+
+
+def test_diffusers_alone_draws_the_workflows_own_images(trained, trained_rgb, tmp_path: Path):
+    models = {
+        write(one, tmp_path / f"model{i}"): one for i, one in enumerate((trained, trained_rgb))
+    }
+    done = subprocess.run(
+        # Without `site` no .pth file of an editable installation leads back here.
+        [sys.executable, "-S", "-P", "-c", ELSEWHERE, json.dumps(SEEDS), *map(str, models)],
+        cwd=tmp_path,
+        env={
+            "PYTHONPATH": sysconfig.get_path("purelib"),
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_OFFLINE": "1",
+            **{name: os.environ[name] for name in processor.AVX2 if name in os.environ},
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for folder, one in models.items():
+        found = np.load(f"{folder}.npy").reshape(len(SEEDS), 8, 8, -1).transpose(0, 3, 1, 2)
+        assert found.shape[1] == (1 if one is trained else 3)
+        np.testing.assert_array_equal(found, own_images(one))
+        assert len(np.unique(found, axis=0)) == len(SEEDS)
+        np.testing.assert_array_equal(np.load(f"{folder}.latents.npy"), own_latents(one, steps=6))
+
+
+def test_it_is_read_back_without_running_its_code(trained, copy: Path):
+    (copy / "pipeline.py").write_text("raise RuntimeError")
+    (copy / "README.md").write_text("my own words")
+    loaded = export.load(copy, CPU)
+    assert loaded.space == checkpoint.read_document(trained.weights)["space"]
+    assert loaded.prepare == trained.params.prepare
+    assert loaded.sample.solver == "heun"
+    config = loaded.sample.model_copy(update={"batch": 64})
+    drawn = sampler.sample(loaded.field, SEEDS, loaded.space.shape, config, CPU)
+    z_BCHW = torch.cat(list(drawn)).numpy()
+    np.testing.assert_array_equal(z_BCHW, own_latents(trained))
+    images = ae.decode(loaded.autoencoder, z_BCHW, loaded.space, 64, CPU)
+    np.testing.assert_array_equal(images, own_images(trained))
+
+
+def test_the_same_model_gives_the_same_bytes(trained, model: Path, tmp_path: Path):
+    again = write(trained, tmp_path / "again")
+    assert files.checksums(again) == files.checksums(model)
+
+
+def test_its_code_does_not_import_the_project(model: Path):
+    sources = list(model.rglob("*.py"))
+    assert len(sources) == len(export.CODE)
+    for path in sources:
+        assert not [
+            line for line in path.read_text().splitlines() if "import" in line and "lirf." in line
+        ]
+
+
+def test_no_model_in_a_folder_is_said(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"^\S+: there is no published model in it; `dvc repro"):
+        export.load(tmp_path, CPU)
+
+
+def test_a_model_of_another_version_is_refused(copy: Path):
+    document = json.loads((copy / "provenance.json").read_text())
+    (copy / "provenance.json").write_text(json.dumps({**document, "format": 2}))
+    with pytest.raises(ValueError, match=r"model: a model of format 2, this version reads 1; "):
+        export.load(copy, CPU)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "network/config.json",
+        "network/diffusion_pytorch_model.safetensors",
+        "scheduler/scheduler_config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+    ],
+)
+def test_a_damaged_or_missing_file_is_named(copy: Path, name: str):
+    content = bytearray((copy / name).read_bytes())
+    content[-3] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"^\S*model/(vae: fingerprint|\S+: damaged)"):
+        export.load(copy, CPU)
+    (copy / name).unlink()
+    with pytest.raises(ValueError, match=f"{name}: missing"):
+        export.load(copy, CPU)
+
+
+def test_weights_of_another_network_are_refused(trained_rgb, copy: Path, tmp_path: Path):
+    other = write(trained_rgb, tmp_path / "other")
+    name = "network/diffusion_pytorch_model.safetensors"
+    shutil.copy(other / name, copy / name)
+    export.seal(copy, json.loads((copy / "provenance.json").read_text()))
+    with pytest.raises(ValueError, match="the model in it is damaged"):
+        export.load(copy, CPU)
+
+
+def test_an_autoencoder_of_another_space_is_not_published(trained, trained_rgb, tmp_path: Path):
+    with pytest.raises(ValueError, match=r"latents of autoencoder \w+, not of"):
+        export.write(
+            tmp_path / "model", trained.weights, trained_rgb.autoencoder, trained.params.sample
+        )
+    assert not (tmp_path / "model").exists()

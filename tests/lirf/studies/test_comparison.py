@@ -1,0 +1,272 @@
+"""The comparison: a table that survives the disk, means, the oracle's choice, verdicts."""
+
+import copy
+import math
+import re
+import statistics
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lirf import params
+from lirf.studies import comparison, plan
+
+PLAN = params.validate(
+    plan.Plan,
+    {
+        "seed_keys": ["sample.seed"],
+        "headline": "methods",
+        "reference": "plain",
+        "judged": "lirf",
+        "datasets": {"digits": {}, "faces": {}},
+        "studies": {
+            "methods": {
+                "title": "Methods",
+                "datasets": ["digits", "faces"],
+                "seeds": [0, 1],
+                "rows": {
+                    "plain": {"label": "plain flow", "target": "baseline"},
+                    "steps": {
+                        "label": "{} steps",
+                        "target": "baseline",
+                        "oracle_of": "plain",
+                        "grid": {"loop.steps": [40, 80]},
+                    },
+                    "lirf": {"label": "LIRF"},
+                },
+            },
+            "lambda": {
+                "title": "Lambda",
+                "datasets": ["digits"],
+                "seeds": [0],
+                "rows": {"fixed": {"label": "{}", "grid": {"loop.lambda": [0.2, 0.8]}}},
+            },
+        },
+        "targets": [
+            {"metric": "copies", "at_most": 0.05},
+            {"metric": "recall", "against": "plain", "at_least": 2, "datasets": ["digits"]},
+            {"metric": "density", "distance_from": 1, "against": "plain", "at_most": 1},
+        ],
+        "contests": [{"against": "oracle", "on": ["copies", "coverage"]}],
+    },
+    "plan",
+)
+MEASURED: dict[str, Any] = {
+    "copies": 0.5, "precision": 0.9, "recall": 0.1, "density": 1.5, "coverage": 0.5,
+    "frechet": 2.0, "frechet_reason": None, "vendi": 12.0, "bank_rows": 100, "admitted": None,
+    "train_steps": 100, "seconds": 3.5, "ran": "1 of 7",
+}  # fmt: skip
+PROTOCOL: dict[str, Any] = {
+    "n_fake": 1000, "n_train": 100, "n_reference": 1697, "reference": "heldout", "flip": False,
+    "features": "pixels", "feature_hash": None, "neighbours": 5, "resolution": 8,
+    "resize": "lanczos", "generator": "network", "mixup_neighbours": None,
+    "solver": "heun", "solver_steps": 20, "atol": None, "rtol": None,
+    "evaluate_seed": 1, "autoencoder": "ab" * 32, "images": "embedded", "threads": 1,
+    "instructions": "AVX2", "device": "cpu", "params": "12" * 8, "code": "0123456789e12345",
+}  # fmt: skip
+
+
+def row(method: str, seed: int, dataset: str = "digits", study: str = "methods", **own: Any):
+    target = "final" if method == "lirf" or study != "methods" else "baseline"
+    place = {"study": study, "dataset": dataset, "method": method, "seed": seed, "target": target}
+    return {**place, **MEASURED, **PROTOCOL, **own}
+
+
+def rows() -> list[dict[str, Any]]:
+    """Plain copies; 40 steps is best for seed 0 and 80 for seed 1; LIRF copies nothing."""
+    found = []
+    for seed in (0, 1):
+        found += [
+            row("plain", seed, copies=0.4 + 0.2 * seed, train_steps=160),
+            row("steps-40", seed, copies=0.1, coverage=0.55 - 0.1 * seed, train_steps=40),
+            row("steps-80", seed, copies=0.2, coverage=0.52, train_steps=80),
+            row("lirf", seed, copies=0.01, recall=0.3, density=0.8, coverage=0.6, admitted=0.5),
+        ]
+    return [*found, row("fixed-0.2", 0, study="lambda"), row("fixed-0.8", 0, study="lambda")]
+
+
+cells = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.text(max_size=8),
+    st.sampled_from(["1_000", "1e5", "0x10", "true", "nan", "inf", '"', "a\tb", "a\nb", "Ü ", "-"]),
+)
+names = st.text("abcxyz", min_size=1, max_size=3)
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "study": names,
+                "dataset": names,
+                "method": names,
+                "target": names,
+                "seed": st.integers(0, 3),
+            },
+            optional={"copies": cells, "other": cells, "code": cells},
+        ),
+        unique_by=lambda r: tuple(r[key] for key in comparison.KEY),
+    ),
+    st.randoms(),
+)
+def test_the_table_keeps_every_value_and_its_kind(written: list[dict[str, Any]], random: Any):
+    text = comparison.tidy(written)
+    found = comparison.parse(text, "runs.tsv")
+    expected = sorted(written, key=lambda r: [r[key] for key in comparison.KEY])
+    assert [[repr(f.get(key)) for key in f] for f in found] == [
+        [repr(one.get(key)) for key in f] for one, f in zip(expected, found, strict=True)
+    ]
+    shuffled = copy.copy(written)
+    random.shuffle(shuffled)
+    assert comparison.tidy(shuffled) == text == comparison.tidy(found)
+
+
+def test_a_damaged_table_is_named():
+    text = comparison.tidy(rows())
+    with pytest.raises(ValueError, match=r"^runs\.tsv: line 2 is damaged"):
+        comparison.parse(text.replace("\tdigits", "", 1), "runs.tsv")
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=5))
+def test_a_summary_is_mean_and_deviation_over_seeds(values: list[float]):
+    (found,) = comparison.summarise(row("lirf", i, copies=v) for i, v in enumerate(values))
+    assert found.seeds == tuple(range(len(values)))
+    assert found.mean["copies"] == pytest.approx(sum(values) / len(values))
+    if len(values) == 1:
+        assert found.deviation["copies"] is None
+    else:
+        assert found.deviation["copies"] == pytest.approx(statistics.stdev(values))
+
+
+def test_a_number_that_a_seed_lacks_is_no_mean_of_the_others():
+    (found,) = comparison.summarise([row("lirf", 0), row("lirf", 1, frechet=None)])
+    assert found.mean["frechet"] is None
+    assert found.mean["copies"] == 0.5
+
+
+def test_the_oracle_takes_every_seeds_best_length():
+    found = [r for r in comparison.with_oracles(PLAN, rows()) if r["method"] == plan.ORACLE]
+    assert [(r["seed"], r["train_steps"], r["copies"]) for r in found] == [
+        (0, 40, 0.1),
+        (1, 80, 0.2),
+    ]
+
+
+def test_the_oracle_does_not_choose_before_all_lengths_are_there():
+    some = [r for r in rows() if (r["method"], r["seed"]) != ("steps-80", 1)]
+    found = [r["seed"] for r in comparison.with_oracles(PLAN, some) if r["method"] == plan.ORACLE]
+    assert found == [0]
+
+
+def test_rows_of_no_plan_are_not_shown():
+    extra = [row("gone", 0), row("plain", 0, study="gone")]
+    assert comparison.with_oracles(PLAN, [*rows(), *extra]) == comparison.with_oracles(PLAN, rows())
+
+
+@given(st.floats(0, 1e6), st.floats(1e-3, 1e6))
+def test_a_ratio_times_its_reference_is_the_value(value: float, reference: float):
+    assert comparison.ratio(value, reference) * reference == pytest.approx(value)
+
+
+def test_a_ratio_to_zero():
+    assert comparison.ratio(0, 0) == 1
+    assert comparison.ratio(0.1, 0) == math.inf
+
+
+def test_verdicts():
+    summaries = comparison.summarise(comparison.with_oracles(PLAN, rows()))
+    found = {(v.text, v.dataset): (v.met, v.figure) for v in comparison.judge(PLAN, summaries)}
+    assert found == {
+        ("copies ≤ 0.05", "digits"): (True, "0.01"),
+        ("copies ≤ 0.05", "faces"): (None, ""),  # no rows
+        ("recall relative to plain ≥ 2", "digits"): (True, "3"),
+        ("recall relative to plain ≥ 2", "faces"): (None, ""),
+        ("distance of density from 1 relative to plain ≤ 1", "digits"): (True, "0.4"),
+        ("distance of density from 1 relative to plain ≤ 1", "faces"): (None, ""),
+        ("better than oracle in copies and coverage together", "digits"): (
+            True, "0.01 to 0.15, 0.6 to 0.535"
+        ),
+        ("better than oracle in copies and coverage together", "faces"): (None, ""),
+    }  # fmt: skip
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_a_contest_is_won_in_all_or_not_at_all(copies: float, coverage: float):
+    own = [r | {"copies": copies, "coverage": coverage} if r["method"] == "lirf" else r
+           for r in rows()]  # fmt: skip
+    summaries = comparison.summarise(comparison.with_oracles(PLAN, own))
+    (met,) = (
+        v.met
+        for v in comparison.judge(PLAN, summaries)
+        if v.text.startswith("better") and v.dataset == "digits"
+    )
+    mean = statistics.fmean([0.1, 0.2])
+    assert met == (
+        statistics.fmean([copies] * 2) < mean and coverage > statistics.fmean([0.55, 0.52])
+    )
+
+
+def test_the_headline_shows_plain_first_and_its_lengths_only_through_the_oracle():
+    text = comparison.headline(PLAN, rows())
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    firsts = [line.split("|")[1].strip() for line in lines]
+    assert firsts[:2] == ["", "---"]
+    assert [first.split(",")[0] for first in firsts[2:5]] == ["plain flow", "plain flow", "LIRF"]
+    assert "0.500 ± 0.141" in lines[2]
+    assert "met: 0.01" in text
+    assert "Code: baseline: 0123456789e1; final: 0123456789e1." in text
+    assert "faces" not in text.split("| LIRF |")[0]  # it has no rows
+
+
+def test_the_machine_stands_below_the_table():
+    own = rows()
+    assert "Threads: 1. Instructions: AVX2." in comparison.headline(PLAN, own)
+    del own[0]["instructions"]  # as in tables that are older than the column
+    own[1]["instructions"] = "AVX512"
+    text = comparison.headline(PLAN, own)
+    assert "Threads: 1. Instructions: AVX2, AVX512, not recorded." in text
+
+
+def test_a_row_with_fewer_seeds_says_so():
+    text = comparison.headline(PLAN, [r for r in rows() if r["method"] != "lirf" or r["seed"] == 1])
+    assert "| LIRF (seed 1) |" in text
+    assert "over seeds 0, 1." in text
+
+
+def test_ablations_open_with_the_reference():
+    text = comparison.ablations(PLAN, rows(), "curves")
+    assert "![Lambda](curves/lambda.png)" in text
+    firsts = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")]
+    assert firsts == ["", "---", "plain flow", "0.2 (seed 0)", "0.8 (seed 0)"]
+    assert "Methods" not in text
+
+
+@pytest.mark.parametrize("key", [*comparison.PROTOCOL, *comparison.SOLVER])
+def test_rows_of_different_protocols_are_refused(key: str):
+    comparison.require_one_protocol(rows(), "runs.tsv")
+    other = [*rows(), row("lirf", 2, **{key: "else"})]
+    with pytest.raises(ValueError, match=rf"^runs\.tsv: methods/digits/lirf/2: {key} is else"):
+        comparison.require_one_protocol(other, "runs.tsv")
+
+
+def test_samples_without_a_network_have_no_solver():
+    own = {"generator": "memory", "solver": None, "solver_steps": None, "train_steps": None}
+    # It sorts before the others: the line below the table must not be of it.
+    found = [r | own if r["method"] == "lirf" else r for r in rows()]
+    found.sort(key=lambda r: r["method"])
+    comparison.require_one_protocol(found, "runs.tsv")
+    text = comparison.headline(PLAN, found)
+    assert "heun, 20 steps" in text
+    (line,) = re.findall(r"^\| LIRF \|.*$", text.partition("Mean")[0], re.MULTILINE)
+    assert line.endswith("| – |")  # it took no steps
+
+
+def test_an_ablation_may_change_the_autoencoder_and_says_so():
+    own = [r | {"autoencoder": "cd" * 32} if r["method"] == "fixed-0.2" else r for r in rows()]
+    comparison.require_one_protocol(own, "runs.tsv")
+    assert "; 2 autoencoders." in comparison.ablations(PLAN, own, "curves")
