@@ -123,7 +123,7 @@ class Autoencoder(Section):
 class Augmentation(Section):
     """Random versions of every training image; strengths as in `lirf.images.augmentation.draw`."""
 
-    copies: Annotated[int, Field(ge=0)]
+    views: Annotated[int, Field(ge=0)]
     seed: Seed
     flip: bool
     shift: Annotated[float, Field(ge=0, le=0.5)]
@@ -297,7 +297,7 @@ class Publish(Section):
 class Page(Section):
     """What the report page calls new, and what it calls different from the baseline."""
 
-    copies: Annotated[float, Field(ge=0, lt=0.5)]
+    memorised: Annotated[float, Field(ge=0, lt=0.5)]
     margin: NonNegative
 
 
@@ -436,10 +436,10 @@ class Params(Section):
                 f"evaluate.samples = {self.evaluate.samples}: must exceed evaluate.neighbours ="
                 f" {self.evaluate.neighbours}"
             )
-        if self.train.augment_share > 0 and self.encode.augmentation.copies == 0:
+        if self.train.augment_share > 0 and self.encode.augmentation.views == 0:
             raise ValueError(
                 f"train.augment_share = {self.train.augment_share}: there are no augmented images;"
-                " set encode.augmentation.copies to 1 or more, or the share to 0"
+                " set encode.augmentation.views to 1 or more, or the share to 0"
             )
         for name in self.spaces:
             self.space(name)

@@ -137,25 +137,25 @@ def nearest(options: argparse.Namespace) -> None:
     shown_RCHW, train_NCHW = read(options.images)[: options.first], read(options.training)
     extract = features.pixels().extract
     known_VNCHW = nearest_images.versions(train_NCHW, round_trip)
-    copies = metrics.copies(
+    memorised = metrics.find_memorised(
         extract(shown_RCHW), np.stack([extract(known) for known in known_VNCHW]), NEAREST
     )
     notes = [
         f"{distance:.2f}, {ratio:.2f}{' copy' if copy else ''}"
         for distance, ratio, copy in zip(
-            copies.distance[:, 0], copies.ratio, copies.copied, strict=True
+            memorised.distance[:, 0], memorised.ratio, memorised.memorised, strict=True
         )
     ]
     picture = pictures.captioned(
-        nearest_images.panel(shown_RCHW, train_NCHW, copies, notes),
-        f"{len(notes)} images, each beside its {copies.nearest.shape[1]} nearest training images.",
+        nearest_images.panel(shown_RCHW, train_NCHW, memorised, notes),
+        f"{len(notes)} images, each beside its {memorised.nearest.shape[1]} nearest training ones.",
         "Numbers: distance to the nearest in pixels (0 to 1 each);",
         "that over the distance to the second: below 1/3 a copy (framed).",
     )
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with whole(options.out) as path:
         pictures.save(picture, path)
-    print(f"{int(copies.copied.sum())} of {len(notes)} images are copies")  # noqa: T201
+    print(f"{int(memorised.memorised.sum())} of {len(notes)} images are copies")  # noqa: T201
 
 
 def push(options: argparse.Namespace) -> None:

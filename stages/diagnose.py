@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lirf.measure import collapse
-from lirf.measure.metrics import COPY_RATIO
+from lirf.measure.metrics import MEMORISED_RATIO
 from lirf.neighbours import search
 from lirf.params import Params
 from lirf.report import report
@@ -82,9 +82,9 @@ def diagnose(
         paths = collapse.follow(field, noise_MCHW, anchors_NCHW, numbers.path_steps, batch)
         ends_MD = paths.ends.flatten(1).numpy()
         near = collapse.nearness(ends_MD, real_ND, group_N)
-        copied_M = near.ratio < COPY_RATIO
+        memorised_M = near.ratio < MEMORISED_RATIO
         bins = collapse.by_density(
-            near, copied_M, real_ND, group_N, numbers.neighbours, numbers.bins
+            near, memorised_M, real_ND, group_N, numbers.neighbours, numbers.bins
         )
     except ValueError as error:
         raise ValueError(f"diagnose {run}: {error}") from None
@@ -94,7 +94,7 @@ def diagnose(
             collapse.nearness(ends_MD, known.bank, known.group),
             collapse.own_nearness(known.bank, known.group),
         ),
-        "copied_latents": float(copied_M.mean()),
+        "memorised_latents": float(memorised_M.mean()),
         "distance_to_memorising": float(paths.distance.mean()),
         **_hausdorff(known),
         "reference_latents": known.split,

@@ -50,7 +50,7 @@ def encode(
 
     `heldout` gets the latents of the held-out images, in the space of the bank; it may have none.
     Nothing is learned from them: they are what a set of latents can be compared with. `augmented`
-    gets the latents of `encode.augmentation.copies` random versions of each training row, in the
+    gets the latents of `encode.augmentation.views` random versions of each training row, in the
     same space, with the row they are of, their seed and their label.
 
     Memory holds the latents and `encode.batch` images. The latents of every batch lie in
@@ -66,7 +66,7 @@ def encode(
     training, train_N = _of_split(rows, "train")
     others, heldout_H = _of_split(rows, "heldout")
     versions, transforms = _versions(training["id"].to_pylist(), params.encode)
-    parents_A = train_N.repeat(params.encode.augmentation.copies)
+    parents_A = train_N.repeat(params.encode.augmentation.views)
 
     def version(start: int, stop: int) -> np.ndarray:
         return augmentation.apply(read(parents_A[start:stop]), transforms[start:stop])
@@ -143,11 +143,11 @@ def _versions(
     A version's seed depends on its image's id and its number alone: more copies, or more images,
     leave the others as they are.
     """
-    copies = config.augmentation.copies
+    views = config.augmentation.views
     names = [
         (id_, number, seed)
         for id_ in ids
-        for number, seed in enumerate(seeds.seeds(config.augmentation.seed, id_, copies))
+        for number, seed in enumerate(seeds.seeds(config.augmentation.seed, id_, views))
     ]
     transforms = [
         augmentation.draw(config.augmentation, seeds.generator(seed)) for _, _, seed in names

@@ -17,7 +17,7 @@ from lirf.features import features as feature_spaces
 from lirf.features.features import Features
 from lirf.measure import metrics as measures
 from lirf.measure import nearest as nearest_images
-from lirf.measure.metrics import Copies
+from lirf.measure.metrics import Memorised
 from lirf.params import Params
 from lirf.report import pictures
 from lirf.sampling import mixup, sampler
@@ -37,7 +37,7 @@ SAMPLES_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("seed", pa.int64()),
-        ("copied", pa.bool_()),
+        ("memorised", pa.bool_()),
         ("ratio", pa.float64()),  # distance to the nearest over distance to the second
         ("nearest", pa.list_(pa.string())),  # ids of training images, nearest first
         ("mirrored", pa.list_(pa.bool_())),  # whether the mirror image is what is near
@@ -101,7 +101,7 @@ def evaluate(
         real.train,
         lambda images_NCHW: autoencoding.decode(decoder, encode(images_NCHW), space, batch, device),
     )
-    values, copies = measures.compare(
+    values, memorised = measures.compare(
         features.extract(fake_MCHW),
         features.extract(real.reference),
         np.stack([features.extract(images_NCHW) for images_NCHW in known_VNCHW]),
@@ -113,10 +113,10 @@ def evaluate(
         "train_steps": checkpoint.read_document(weights)["step"] if _trained(params) else None,
     }
     files.write_json(metrics, document)
-    _write_samples(samples, params, fake_MCHW, real, copies)
+    _write_samples(samples, params, fake_MCHW, real, memorised)
     title = run if _trained(params) else f"{params.evaluate.generator} in place of {run}"
-    pictures.save(_samples(title, fake_MCHW, copies), grid)
-    pictures.save(_panel(title, fake_MCHW, real, copies), nearest)
+    pictures.save(_samples(title, fake_MCHW, memorised), grid)
+    pictures.save(_panel(title, fake_MCHW, real, memorised), nearest)
 
 
 def _trained(params: Params) -> bool:
@@ -186,7 +186,7 @@ def _protocol(
 
 
 def _write_samples(
-    folder: Path, params: Params, fake_MCHW: np.ndarray, real: Real, copies: Copies
+    folder: Path, params: Params, fake_MCHW: np.ndarray, real: Real, memorised: Memorised
 ) -> None:
     """Write the first samples, and a row for each: its seed and its nearest training images."""
     shown = slice(0, COLUMNS * ROWS)
@@ -194,19 +194,19 @@ def _write_samples(
     columns = {
         "id": [f"sample-{place:05d}" for place in range(len(images_SCHW))],
         "seed": sampler.seeds(params.evaluate.seed, "evaluate", len(images_SCHW)),
-        "copied": copies.copied[shown],
-        "ratio": copies.ratio[shown].round(DIGITS),
-        "nearest": real.ids[copies.nearest[shown]].tolist(),
-        "mirrored": nearest_images.mirrored(copies.version[shown]).tolist(),
-        "distance": copies.distance[shown].round(DIGITS).tolist(),
+        "memorised": memorised.memorised[shown],
+        "ratio": memorised.ratio[shown].round(DIGITS),
+        "nearest": real.ids[memorised.nearest[shown]].tolist(),
+        "mirrored": nearest_images.mirrored(memorised.version[shown]).tolist(),
+        "distance": memorised.distance[shown].round(DIGITS).tolist(),
     }
     parts.write(folder, images_SCHW, pa.table(columns, schema=SAMPLES_SCHEMA), {})
 
 
-def _samples(title: str, fake_MCHW: np.ndarray, copies: Copies) -> Image:
+def _samples(title: str, fake_MCHW: np.ndarray, memorised: Memorised) -> Image:
     """Return the grid of the first samples."""
     shown = fake_MCHW[: COLUMNS * ROWS]
-    marked = copies.copied[: len(shown)].tolist()
+    marked = memorised.memorised[: len(shown)].tolist()
     return pictures.captioned(
         pictures.grid(shown, COLUMNS, marked=marked),
         f"{title}: the first {len(shown)} samples, not chosen.",
@@ -214,17 +214,17 @@ def _samples(title: str, fake_MCHW: np.ndarray, copies: Copies) -> Image:
     )
 
 
-def _panel(title: str, fake_MCHW: np.ndarray, real: Real, copies: Copies) -> Image:
+def _panel(title: str, fake_MCHW: np.ndarray, real: Real, memorised: Memorised) -> Image:
     """Return the first samples, each beside its nearest training images."""
     notes = [
         f"{ratio:.2f}{' copy' if copy else ''}"
-        for ratio, copy in zip(copies.ratio[:PANEL], copies.copied[:PANEL], strict=True)
+        for ratio, copy in zip(memorised.ratio[:PANEL], memorised.memorised[:PANEL], strict=True)
     ]
-    rows = nearest_images.panel(fake_MCHW[:PANEL], real.train, copies, notes)
+    rows = nearest_images.panel(fake_MCHW[:PANEL], real.train, memorised, notes)
     return pictures.captioned(
         rows,
         f"{title}: the first {len(notes)} samples, not chosen,",
-        f"each beside its {copies.nearest.shape[1]} nearest training images.",
+        f"each beside its {memorised.nearest.shape[1]} nearest training images.",
         "Number: distance to the nearest over distance to the",
         "second; below 1/3 the sample is a copy (framed).",
     )

@@ -118,7 +118,7 @@ def _measured(params: Params, found: Results, plots: Path) -> Measured:
         rows=found.rows,
         diagnoses=found.diagnoses,
         distances={run: _pairs(curves[run]["t"], curves[run]["distance"]) for run in runs},
-        copies_by_density={run: bins[run]["copies"].tolist() for run in runs},
+        memorised_by_density={run: bins[run]["memorised"].tolist() for run in runs},
         losses={run: _pairs(*losses[run]) for run in runs},
     )
 
@@ -164,7 +164,7 @@ def _samples(part: Part, side: int) -> list[Sample]:
             pictures.data_uri(image, side),
             row["seed"],
             row["ratio"],
-            row["copied"],
+            row["memorised"],
             [
                 Neighbour(*near)
                 for near in zip(row["nearest"], row["mirrored"], row["distance"], strict=True)

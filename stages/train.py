@@ -192,7 +192,7 @@ def _read_versions(
     if not len(versions.latents):
         raise ValueError(
             f"{augmented}: empty, but train.augment_share = {params.train.augment_share}; set"
-            " encode.augmentation.copies and rerun `dvc repro`"
+            " encode.augmentation.views and rerun `dvc repro`"
         )
     labels_AL = np.stack([versions.rows[name].to_numpy() for name in augmentation.LABELS], axis=1)
     return Augmented(

@@ -173,13 +173,14 @@ def make(folder: Path, changes: dict[str, dict[str, Any]]) -> Trained:
         "atol": None, "rtol": None, "seed": 1, "generator": "network", "mixup_neighbours": None,
         "autoencoder": space.autoencoder,
     }  # fmt: skip
-    for run, copies in (("final", 0.0123), ("baseline", 0.456)):
+    for run, memorised in (("final", 0.0123), ("baseline", 0.456)):
         measured = {
-            "copies": copies, "precision": 0.9, "recall": 0.1, "density": 1.1, "coverage": 0.6,
+            "memorised": memorised,
+            "precision": 0.9, "recall": 0.1, "density": 1.1, "coverage": 0.6,
             "frechet": None, "frechet_reason": "few", "vendi": 7.0, "train_steps": 12,
         }  # fmt: skip
         (metrics / f"{run}.json").write_text(json.dumps({**measured, **protocol}))
-        (metrics / "diagnosis" / f"{run}.json").write_text(json.dumps({"collapse_real": copies}))
+        (metrics / "diagnosis" / f"{run}.json").write_text(json.dumps({"collapse_real": memorised}))
     pictures.save(pictures.grid(np.zeros((4, 1, 8, 8), np.uint8), 2), folder / "samples.png")
     return Trained(
         params,

@@ -75,7 +75,7 @@ def test_every_stage_and_section_it_names_exists():
     text = README.read_text()
     rows = re.findall(r"^\| `([a-z]+)`(?:, `([a-z]+)`)? \|", text, flags=re.MULTILINE)
     named = {name for row in rows for name in row if name}
-    assert named <= {*stages, *params.Params.model_fields} | {"copies", "precision"}
+    assert named <= {*stages, *params.Params.model_fields} | {"memorised", "precision"}
 
 
 if __name__ == "__main__":

@@ -188,7 +188,7 @@ def test_damage_that_dvc_does_not_see_is_named_with_what_repairs_it(project: Pat
 
 @pytest.mark.usefixtures("first")
 def test_dvc_shows_metrics_and_plots(dvc: Run, project: Path):
-    assert "copies" in dvc("metrics", "show").stdout
+    assert "memorised" in dvc("metrics", "show").stdout
     dvc("plots", "show", "--out", "plots_html")
     assert (project / "plots_html" / "index.html").exists()
 

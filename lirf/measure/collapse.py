@@ -49,7 +49,7 @@ class Bin:
     high: float
     anchors: int
     samples: int
-    copies: float | None  # share of the samples; None where there is no sample
+    memorised: float | None  # share of the samples; None where there is no sample
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def score(samples: Nearness, own: Nearness) -> float:
 
 def by_density(
     samples: Nearness,
-    copied_M: np.ndarray,
+    memorised_M: np.ndarray,
     anchors_ND: np.ndarray,
     group_N: np.ndarray,
     k: int,
@@ -159,9 +159,9 @@ def by_density(
     found = []
     for members in np.array_split(np.argsort(reach_N, kind="stable"), bins):
         here_M = np.isin(samples.anchor, members)
-        copies = float(copied_M[here_M].mean()) if here_M.any() else None
+        memorised = float(memorised_M[here_M].mean()) if here_M.any() else None
         low, high = float(reach_N[members[0]]), float(reach_N[members[-1]])
-        found.append(Bin(low, high, len(members), int(here_M.sum()), copies))
+        found.append(Bin(low, high, len(members), int(here_M.sum()), memorised))
     return found
 
 

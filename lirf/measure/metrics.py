@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-COPY_RATIO = 1 / 3
+MEMORISED_RATIO = 1 / 3
 """A sample is a copy when its nearest training image is this much closer than the second."""
 
 FRECHET_MINIMUM = 100
@@ -22,19 +22,19 @@ BLOCK_BYTES = 2**26
 
 
 @dataclass(frozen=True)
-class Copies:
+class Memorised:
     """The K nearest training images of each of M samples, and which samples are copies."""
 
     nearest: np.ndarray  # int64 [M, K], index of the training image, nearest first
     version: np.ndarray  # int64 [M, K], which version of that image is nearest
     distance: np.ndarray  # float64 [M, K]
     ratio: np.ndarray  # float64 [M], distance to the nearest over distance to the second
-    copied: np.ndarray  # bool [M]
+    memorised: np.ndarray  # bool [M]
 
     @property
     def share(self) -> float:
         """Return the share of samples that are copies."""
-        return float(self.copied.mean())
+        return float(self.memorised.mean())
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Frechet:
     reason: str | None = None
 
 
-def copies(fake_MF: np.ndarray, train_VNF: np.ndarray, nearest: int = 4) -> Copies:
+def find_memorised(fake_MF: np.ndarray, train_VNF: np.ndarray, nearest: int = 4) -> Memorised:
     """Find samples that are copies: far closer to one training image than to any other.
 
     A sample is a copy when its nearest training image is closer than a third of the second
@@ -85,7 +85,7 @@ def copies(fake_MF: np.ndarray, train_VNF: np.ndarray, nearest: int = 4) -> Copi
     )
     first_M, second_M = distance_MK[:, 0], distance_MK[:, 1]
     ratio_M = np.divide(first_M, second_M, out=np.ones_like(first_M), where=second_M > 0)
-    return Copies(nearest_MK, version_MK, distance_MK, ratio_M, ratio_M < COPY_RATIO)
+    return Memorised(nearest_MK, version_MK, distance_MK, ratio_M, ratio_M < MEMORISED_RATIO)
 
 
 def fidelity(fake_MF: np.ndarray, real_NF: np.ndarray, neighbours: int) -> Fidelity:
@@ -168,23 +168,23 @@ def vendi(features_NF: np.ndarray) -> float:
 
 def compare(
     fake_MF: np.ndarray, real_NF: np.ndarray, train_VNF: np.ndarray, neighbours: int
-) -> tuple[dict[str, float | str | None], Copies]:
+) -> tuple[dict[str, float | str | None], Memorised]:
     """Return every measure of `fake_MF` by its name, and the copies among them.
 
     Copies are sought in `train_VNF`, V versions of the training images, the originals first; the
     rest is measured against `real_NF`. The Vendi score is that of the samples about the mean
     training image: cosines of raw pixels are all near 1.
     """
-    copied = copies(fake_MF, train_VNF)
+    memorised = find_memorised(fake_MF, train_VNF)
     found = fidelity(fake_MF, real_NF, neighbours)
     distance = frechet(fake_MF, real_NF)
     return {
-        "copies": copied.share,
+        "memorised": memorised.share,
         **asdict(found),
         "frechet": distance.value,
         "frechet_reason": distance.reason,
         "vendi": vendi(fake_MF - train_VNF[0].mean(axis=0)),
-    }, copied
+    }, memorised
 
 
 def _factor(centred_NF: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from lirf.features.features import mirror
-from lirf.measure.metrics import Copies
+from lirf.measure.metrics import Memorised
 from lirf.report import pictures
 
 
@@ -32,7 +32,7 @@ def mirrored(version: np.ndarray) -> np.ndarray:
 
 
 def panel(
-    samples_RCHW: np.ndarray, train_NCHW: np.ndarray, copies: Copies, notes: Sequence[str]
+    samples_RCHW: np.ndarray, train_NCHW: np.ndarray, memorised: Memorised, notes: Sequence[str]
 ) -> Image.Image:
     """Draw a row for each sample: itself, its nearest training images, a note; copies are framed.
 
@@ -40,10 +40,12 @@ def panel(
     image that is nearest mirrored is shown so.
     """
     count = len(samples_RCHW)
-    index_RK = copies.nearest[:count]
+    index_RK = memorised.nearest[:count]
     nearest_RKCHW = np.where(
-        mirrored(copies.version[:count])[..., None, None, None],
+        mirrored(memorised.version[:count])[..., None, None, None],
         mirror(train_NCHW)[index_RK],
         train_NCHW[index_RK],
     )
-    return pictures.neighbours(samples_RCHW, nearest_RKCHW, notes, copies.copied[:count].tolist())
+    return pictures.neighbours(
+        samples_RCHW, nearest_RKCHW, notes, memorised.memorised[:count].tolist()
+    )

@@ -55,7 +55,7 @@ def judge(final: Result, baseline: Result, rounds: Sequence[Result], policy: Pag
     round admitted.
     """
     judged: dict[str, Judgement] = {
-        key: compare(key, final, baseline, policy) for key in ("copies", *QUALITY)
+        key: compare(key, final, baseline, policy) for key in ("memorised", *QUALITY)
     }
     new, good = _new(final, baseline, policy), _good(final, judged, policy)
     return Verdict(_headline(new, good), new, good, judged, _notes(final, rounds))
@@ -74,10 +74,10 @@ def compare(key: str, result: Result, baseline: Result, policy: Page) -> Judgeme
     if key == "density":
         gain, least = abs(theirs - 1) - abs(mine - 1), policy.margin * theirs
     else:
-        gain = (theirs - mine) if key in {"copies", "frechet"} else (mine - theirs)
+        gain = (theirs - mine) if key in {"memorised", "frechet"} else (mine - theirs)
         least = policy.margin * abs(theirs)
-    if key in {"copies", "precision", "recall", "coverage"}:
-        n = result["n_fake" if key in {"copies", "precision"} else "n_reference"]
+    if key in {"memorised", "precision", "recall", "coverage"}:
+        n = result["n_fake" if key in {"memorised", "precision"} else "n_reference"]
         least = SIGMAS * math.sqrt((mine * (1 - mine) + theirs * (1 - theirs)) / n)
     if abs(gain) <= least:
         return "same"
@@ -94,23 +94,24 @@ def interval(share: float, n: int) -> tuple[float, float]:
 
 def _new(final: Result, baseline: Result, policy: Page) -> Answer:
     """Answer whether the samples are new."""
-    copies, n = final["copies"], final["n_fake"]
+    memorised, n = final["memorised"], final["n_fake"]
     rule = (
-        f"New: at most {_percent(policy.copies)} of the samples are copies. Copies: at least half."
-        " Partly copies: anything between. A sample is a copy when its nearest training image,"
-        " mirrored or not, or what the autoencoder makes of it, is closer than a third of the"
-        " second nearest."
+        f"New: at most {_percent(policy.memorised)} of the samples are copies."
+        " Copies: at least half. Partly copies: anything between. A sample is a copy when its"
+        " nearest training image, mirrored or not, or what the autoencoder makes of it,"
+        " is closer than a third of the second nearest."
     )
-    low, high = interval(copies, n)
+    low, high = interval(memorised, n)
     sentence = (
-        f"{_count(copies, n)} of {n} samples are copies of a training image ({_percent(copies)};"
+        f"{_count(memorised, n)} of {n} samples are copies of a training image"
+        f" ({_percent(memorised)};"
         f" between {_percent(low)} and {_percent(high)} of all it would draw, at two standard"
-        f" errors); of the baseline's, {_count(baseline['copies'], n)}."
+        f" errors); of the baseline's, {_count(baseline['memorised'], n)}."
     )
-    if copies <= policy.copies:
+    if memorised <= policy.memorised:
         return Answer("New", "good", sentence, rule)
-    if copies >= 0.5:
-        return Answer("Copies", "bad", sentence, rule)
+    if memorised >= 0.5:
+        return Answer("Memorised", "bad", sentence, rule)
     return Answer("Partly copies", "mixed", sentence, rule)
 
 
@@ -164,7 +165,7 @@ def _headline(new: Answer, good: Answer) -> str:
     whose = {
         "New": "New images, not copies",
         "Partly copies": "In part copies of the training images",
-        "Copies": "Copies of the training images",
+        "Memorised": "Copies of the training images",
     }[new.word]
     how = {
         "Good": "better than the baseline's",

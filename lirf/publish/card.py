@@ -140,14 +140,14 @@ The baseline is the same network trained for as many steps on the same images wi
 
 
 def _memorisation(facts: Facts) -> str:
-    copies, plain = facts.result["copies"], facts.baseline["copies"]
+    memorised, plain = facts.result["memorised"], facts.baseline["memorised"]
     collapse, plain_collapse = (
         one["collapse_real"] for one in (facts.diagnosis, facts.baseline_diagnosis)
     )
     return f"""\
 ## Memorisation
 
-{copies:.1%} of {facts.result["n_fake"]} samples are copies of a training image or of what the
+{memorised:.1%} of {facts.result["n_fake"]} samples are copies of a training image or of what the
 autoencoder makes of one; of the baseline's, {plain:.1%}. Collapse onto the training images, 0 where
 samples are as new as a left-out image would be and 1 where all are copies: {collapse:.3f}; of the
 baseline, {plain_collapse:.3f}. Both look at nearest neighbours only: a sample that is no copy may

@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from lirf.measure.metrics import COPY_RATIO
+from lirf.measure.metrics import MEMORISED_RATIO
 from lirf.measure.verdict import Verdict
 from lirf.report import charts, report
 from lirf.report.charts import Line
@@ -44,7 +44,7 @@ class Sample:
     picture: str
     seed: int
     ratio: float
-    copied: bool
+    memorised: bool
     nearest: Sequence[Neighbour]
 
 
@@ -74,7 +74,7 @@ class Measured:
     rows: Mapping[str, Document]
     diagnoses: Mapping[str, Document]
     distances: Mapping[str, Points]  # to the memorising field, over t
-    copies_by_density: Mapping[str, Sequence[float]]  # densest first; NaN where no sample fell
+    memorised_by_density: Mapping[str, Sequence[float]]  # densest first; NaN where no sample fell
     losses: Mapping[str, Points]
 
 
@@ -127,7 +127,7 @@ def render(content: Content) -> str:
         admissions=[measured.rows[name] for name in loop if "admitted" in measured.rows[name]],
         growth=_growth(measured, loop),
         collapse=_collapse(measured, loop, content.protocol),
-        copy_ratio=COPY_RATIO,
+        copy_ratio=MEMORISED_RATIO,
         protocol_line=report.protocol_line(content.protocol).replace("**", ""),
         label=_label,
         data=_json(_sample_data(content), _descent_data(content.descent)),
@@ -137,7 +137,7 @@ def render(content: Content) -> str:
 def _label(place: int, sample: Sample, images: Mapping[str, tuple[str, str]]) -> str:
     """Say what a sample is to who cannot see it."""
     nearest = sample.nearest[0]
-    what = "a copy of" if sample.copied else "nearest to"
+    what = "a copy of" if sample.memorised else "nearest to"
     return f"Sample {place + 1}, {what} {images[nearest.id][1]}, ratio {sample.ratio:.2f}"
 
 
@@ -149,7 +149,7 @@ def _cards(content: Content, loop: Sequence[str]) -> list[Card]:
     against = f"{samples} against {protocol['n_reference']} {reference} images"
     space = f"in {protocol['features']} at {protocol['resolution']} px"
     how = {
-        "copies": f"{samples} against {protocol['n_train']} training images, {space}",
+        "memorised": f"{samples} against {protocol['n_train']} training images, {space}",
         "frechet": f"{against}, {space}"
         if protocol["frechet"] is not None
         else f"no value: {protocol['frechet_reason']}",
@@ -321,7 +321,7 @@ def _distance_card(measured: Measured, loop: Sequence[str], paths: str) -> Card:
 def _density_card(measured: Measured, paths: str, protocol: Document) -> Card:
     """Return the card of copies by local density."""
     final, base = measured.diagnoses["final"], measured.diagnoses["baseline"]
-    by_density = measured.copies_by_density
+    by_density = measured.memorised_by_density
     pairs = zip(by_density["final"], by_density["baseline"], strict=True)
     shares = [(_share(mine), _share(theirs)) for mine, theirs in pairs]
     ends = {0: "dense", len(shares) - 1: "sparse"}
@@ -335,7 +335,7 @@ def _density_card(measured: Measured, paths: str, protocol: Document) -> Card:
     )
     return Card(
         "copies by density", "share of all samples; bars: of those that end there", "",
-        f"{final['copied_latents']:.3f}", f"{base['copied_latents']:.3f}",
+        f"{final['memorised_latents']:.3f}", f"{base['memorised_latents']:.3f}",
         _safe(charts.bars(groups, words, least_top=0.1)),
         "Where copies fall: near training latents that have close neighbours, or near lonely ones.",
         f"{paths}; nearest of {protocol['n_train']} training images in the latent space",
@@ -357,7 +357,7 @@ def _sample_data(content: Content) -> dict[str, Any]:
                 {
                     "seed": str(one.seed),  # more digits than the script's numbers have
                     "ratio": one.ratio,
-                    "copied": one.copied,
+                    "memorised": one.memorised,
                     "nearest": [[near.id, near.mirrored, near.distance] for near in one.nearest],
                 }
                 for one in samples

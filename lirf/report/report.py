@@ -42,8 +42,8 @@ class Column:
 
 COLUMNS = (
     Column(
-        "copies",
-        "copies",
+        "memorised",
+        "memorised",
         ".3f",
         "lower",
         "Share of samples that are far nearer to one training image than to any other. A model"
@@ -119,7 +119,7 @@ COLLAPSE = (
         (("reference_to_bank", "greatest"), ("reference_to_bank_mean", "mean")),
     ),
 )
-SHARES = frozenset({"copies", "precision", "recall", "coverage"})
+SHARES = frozenset({"memorised", "precision", "recall", "coverage"})
 
 LOOP = "#0072B2"  # blue and vermilion of the Okabe-Ito palette
 BASELINE = "#D55E00"
@@ -238,7 +238,7 @@ def diagnosis(
         left.set_ylim(0, max(1.05, 1.05 * float(distance_S.max())))
 
         names = [f"{bin_.low:.3g} to {bin_.high:.3g}" for bin_ in bins]
-        shares = [_number(bin_.copies) for bin_ in bins]
+        shares = [_number(bin_.memorised) for bin_ in bins]
         tops = [0.0 if np.isnan(share) else share for share in shares]
         right.bar(range(len(bins)), tops, color=LOOP)
         right.set_xticks(range(len(bins)), names)

@@ -93,12 +93,12 @@ def measure(
     - `transport`: Wasserstein-1 distance to `truth_M2`.
     """
     to_curve_M = spiral.distance(samples_M2)
-    copies = metrics.copies(samples_M2, train_N2[None])
+    memorised = metrics.find_memorised(samples_M2, train_N2[None])
     return {
         "to_curve": float(to_curve_M.mean()),
         "covered": spiral.covered(samples_M2),
         "off": float((to_curve_M > OFF * spiral.noise).mean()),
-        "copies": copies.share,
-        "nearest": float(copies.distance[:, 0].mean()),
+        "memorised": memorised.share,
+        "nearest": float(memorised.distance[:, 0].mean()),
         "transport": transport(samples_M2, truth_M2),
     }

@@ -40,7 +40,7 @@ COLUMNS = {  # of the table: title and form
     "to_curve": ("to the curve ↓", ".3f"),
     "covered": ("covered ↑", ".3f"),
     "off": ("off the curve ↓", ".3f"),
-    "copies": ("copies → truth", ".3f"),
+    "views": ("copies → truth", ".3f"),
     "nearest": ("nearest → truth", ".3f"),
     "transport": ("transport ↓", ".3f"),
     "bank_rows": ("bank rows", ".0f"),
@@ -139,26 +139,26 @@ def settings(numbers: Params, seed: int, *, published: bool = False) -> Params:
     return numbers.model_copy(update=own)
 
 
-def jitter(latents_ND: np.ndarray, reach: float, copies: int, seed: int) -> np.ndarray:
+def jitter(latents_ND: np.ndarray, reach: float, views: int, seed: int) -> np.ndarray:
     """Return `copies` of every row with Gaussian noise of `reach` times the rows' spacing."""
     rng = np.random.default_rng(seed)
     sigma = reach * search.spacing(latents_ND, np.arange(len(latents_ND)))
-    many_AD = np.repeat(latents_ND, copies, axis=0)
+    many_AD = np.repeat(latents_ND, views, axis=0)
     return many_AD + (sigma * rng.standard_normal(many_AD.shape)).astype(np.float32)
 
 
-def mixup(latents_ND: np.ndarray, nearest: int, copies: int, seed: int) -> np.ndarray:
+def mixup(latents_ND: np.ndarray, nearest: int, views: int, seed: int) -> np.ndarray:
     """Return `copies` for every row: at a uniform place on the way to one of its nearest rows."""
     rng = np.random.default_rng(seed)
     found_NK, _ = search.nearest(latents_ND, latents_ND, nearest, "euclidean", True)
-    one_A = np.repeat(np.arange(len(latents_ND)), copies)
+    one_A = np.repeat(np.arange(len(latents_ND)), views)
     other_A = found_NK[one_A, rng.integers(nearest, size=len(one_A))]
     share_A1 = rng.random((len(one_A), 1), np.float32)
     return latents_ND[one_A] + share_A1 * (latents_ND[other_A] - latents_ND[one_A])
 
 
 def augment(
-    xy_N2: np.ndarray, rotation: float, scale: float, shift: float, copies: int, seed: int
+    xy_N2: np.ndarray, rotation: float, scale: float, shift: float, views: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return `copies` of every point, rotated about the origin, scaled and shifted, and labels.
 
@@ -166,7 +166,7 @@ def augment(
     where nothing was done: (cos a - 1, sin a, log of the scale, both shifts), [A, 5].
     """
     rng = np.random.default_rng(seed)
-    many_A2 = np.repeat(xy_N2, copies, axis=0)
+    many_A2 = np.repeat(xy_N2, views, axis=0)
     angle_A, log_A = rng.standard_normal((2, len(many_A2))) * [[rotation], [scale]]
     shift_A2 = shift * rng.standard_normal(many_A2.shape)
     cosine_A, sine_A = np.cos(angle_A), np.sin(angle_A)

@@ -133,7 +133,7 @@ def _panel(axes: Axes, plan: Plan, summaries: Sequence[Summary], dataset: str) -
         own = entry.method == plan.judged
         summary, colour = found[entry.method], LOOP if own else "#222222"
         x, y = _place(summary)
-        bars = [summary.deviation[key] or 0.0 for key in ("frechet", "copies")]
+        bars = [summary.deviation[key] or 0.0 for key in ("frechet", "memorised")]
         style: dict[str, Any] = {"color": colour, "capsize": 2, "elinewidth": 1}
         axes.errorbar(x, y, bars[1], bars[0], fmt="D" if own else "s", markersize=6, **style)
         texts.insert(0, (x, y, textwrap.fill(entry.label, WRAP), colour))
@@ -204,7 +204,7 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _place(summary: Summary) -> tuple[float, float]:
-    return _number(summary.mean["frechet"]), _number(summary.mean["copies"])
+    return _number(summary.mean["frechet"]), _number(summary.mean["memorised"])
 
 
 def _number(value: float | None) -> float:

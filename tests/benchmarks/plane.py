@@ -14,7 +14,7 @@ from finished import ROOT
 
 from lirf.studies import study
 
-SHOWN = ("to_curve", "covered", "off", "copies", "transport")
+SHOWN = ("to_curve", "covered", "off", "memorised", "transport")
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ class Row:
     steps: int
     evaluations: float  # of the network, a sample
     frechet: float
-    copies: float
+    memorised: float
     seconds: float  # of the processor, for all samples
 
 
@@ -78,16 +78,16 @@ def measure(data: Path, samples: int, solvers: dict[str, tuple[int, ...]]) -> li
             took = time.process_time() - began
             fake_MF = extract(run.decode(np.concatenate(drawn)))
             distance = metrics.frechet(fake_MF, real_NF).value
-            copied = metrics.copies(fake_MF, known_VNF).share
+            memorised = metrics.find_memorised(fake_MF, known_VNF).share
             assert distance is not None, "there are images enough"
-            rows.append(Row(solver, steps, counted.points / samples, distance, copied, took))
+            rows.append(Row(solver, steps, counted.points / samples, distance, memorised, took))
             print(rows[-1], flush=True)
     return rows
 
 
 def mean(runs: Sequence[list[Row]]) -> list[Row]:
     """Return the mean of the same solvers over runs."""
-    names = ("evaluations", "frechet", "copies", "seconds")
+    names = ("evaluations", "frechet", "memorised", "seconds")
     return [
         replace(same[0], **{name: fmean(getattr(row, name) for row in same) for name in names})
         for same in zip(*runs, strict=True)
@@ -104,7 +104,7 @@ def write(rows: list[Row], out: Path) -> None:
     ]
     table += [
         f"| {row.solver} | {row.steps or 'its own'} | {row.evaluations:.0f} | {row.frechet:.3f}"
-        f" | {row.copies:.3f} | {row.seconds:.1f} |"
+        f" | {row.memorised:.3f} | {row.seconds:.1f} |"
         for row in rows
     ]
     best = min(row.frechet for row in rows)
@@ -122,7 +122,7 @@ def write(rows: list[Row], out: Path) -> None:
 
 def draw(rows: list[Row], path: Path) -> None:
     """Draw both measures over evaluations."""
-    titles = {"frechet": "Frechet distance", "copies": "share of copies"}
+    titles = {"frechet": "Frechet distance", "memorised": "share of copies"}
     ticks = (5, 10, 20, 40, 80)
     with report.drawing(path, 9, 3.6) as figure:
         for axis, (name, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):

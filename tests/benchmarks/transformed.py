@@ -48,7 +48,7 @@ def main() -> None:
         for known in (plain, both):
             known_VNF = np.stack([extract(version) for version in known])
             found, _ = metrics.compare(extract(images), extract(run.heldout), known_VNF, NEIGHBOURS)
-            shares.append(f"{found['copies']:.3f}")
+            shares.append(f"{found['memorised']:.3f}")
         print(f"| {name} | {' | '.join(shares)} |", flush=True)
 
 

@@ -100,7 +100,7 @@ def test_unknown_and_missing_keys(tmp_path: Path, old: str, new: str, message: s
         ("jitter: 0.0", "jitter: -0.1", "train.jitter = -0.1: should be greater"),
         ("real_share: 0.2", "real_share: 2.0", "train.real_share = 2.0: should be less"),
         ("start: warm", "start: cold", "train.start = 'cold': should be 'warm' or 'fresh'"),
-        ("copies: 20", "copies: -1", "encode.augmentation.copies = -1: should be greater"),
+        ("views: 20", "views: -1", "encode.augmentation.views = -1: should be greater"),
         ("rotation: 10", "rotation: 200", "encode.augmentation.rotation = 200: should be less"),
         ("generator: network", "generator: gan", "evaluate.generator = 'gan': should be 'network'"),
         ("mixup_neighbours: 3", "mixup_neighbours: 0", "evaluate.mixup_neighbours = 0: should be"),
@@ -161,13 +161,13 @@ def test_rounds_are_a_chain_and_the_comparison_is_fair(
 
 
 def test_augmented_images_are_drawn_only_where_there_are_some(tmp_path: Path):
-    assert broken(tmp_path, "copies: 20", "copies: 0") == (
-        "train.augment_share = 0.5: there are no augmented images; set encode.augmentation.copies"
+    assert broken(tmp_path, "views: 20", "views: 0") == (
+        "train.augment_share = 0.5: there are no augmented images; set encode.augmentation.views"
         " to 1 or more, or the share to 0"
     )
     neither = SHIPPED.read_text().replace("augment_share: 0.5", "augment_share: 0.0")
-    (tmp_path / "params.yaml").write_text(neither.replace("copies: 20 #", "copies: 0 #"))
-    assert params.load(tmp_path / "params.yaml").encode.augmentation.copies == 0
+    (tmp_path / "params.yaml").write_text(neither.replace("views: 20 #", "views: 0 #"))
+    assert params.load(tmp_path / "params.yaml").encode.augmentation.views == 0
 
 
 @pytest.mark.parametrize(

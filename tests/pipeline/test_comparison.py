@@ -194,7 +194,7 @@ def test_a_failure_is_a_line_and_the_others_go_on(
 @pytest.mark.usefixtures("first")
 def test_a_row_has_its_metrics_and_its_protocol(project: Path):
     rows = {r["method"]: r for r in numbers.parse(table(project).read_text(), "runs.tsv")}
-    assert rows["lirf"]["copies"] != rows["plain"]["copies"]
+    assert rows["lirf"]["memorised"] != rows["plain"]["memorised"]
     assert (rows["lirf"]["bank_rows"], rows["lirf"]["admitted"]) == (160, 0.25)
     assert (rows["plain"]["bank_rows"], rows["plain"]["admitted"]) == (110, None)
     for row in rows.values():
@@ -375,15 +375,15 @@ def test_other_images_are_another_model(tmp_path: Path):
 def test_a_row_takes_the_place_of_a_stale_one(tmp_path: Path):
     plain, _, lirf = jobs(PLAN)
     rows = Table.load(tmp_path / "runs.tsv")
-    rows.put(lirf, {"copies": 0.5})
-    rows.put(plain, {"copies": 0.7})
+    rows.put(lirf, {"memorised": 0.5})
+    rows.put(plain, {"memorised": 0.7})
     assert rows.find(lirf) is not None
     stale = comparison.replace(lirf, code="newer")
     assert rows.find(stale) is None
     assert {rows.state(stale, r) for r in lirf.rows} == {"stale"}
-    rows.put(stale, {"copies": 0.4})
+    rows.put(stale, {"memorised": 0.4})
     again = Table.load(tmp_path / "runs.tsv")
-    assert [(r["study"], r["method"], r["copies"]) for r in again.rows] == [
+    assert [(r["study"], r["method"], r["memorised"]) for r in again.rows] == [
         ("methods", "lirf", 0.4), ("methods", "plain", 0.7), ("parts", "lirf", 0.4),
     ]  # fmt: skip
     assert [p.name for p in tmp_path.iterdir()] == ["runs.tsv"]
@@ -392,8 +392,8 @@ def test_a_row_takes_the_place_of_a_stale_one(tmp_path: Path):
 def test_what_another_hand_writes_into_the_table_stays(tmp_path: Path):
     plain, _, lirf = jobs(PLAN)
     rows = Table.load(tmp_path / "runs.tsv")
-    Table.load(tmp_path / "runs.tsv").put(lirf, {"copies": 0.5})
-    rows.put(plain, {"copies": 0.7})
+    Table.load(tmp_path / "runs.tsv").put(lirf, {"memorised": 0.5})
+    rows.put(plain, {"memorised": 0.7})
     assert [r["method"] for r in Table.load(tmp_path / "runs.tsv").rows] == [
         "lirf",
         "plain",

@@ -42,7 +42,7 @@ def test_a_round_shows_progress_figures_and_pictures(finished: dict[str, Any], e
     assert artifacts["progress-train-r01"]["updated"] > artifacts["progress-train-r01"]["created"]
     assert artifacts["r01-pictures"]["data"].count("data:image/png;base64,") == 2
     assert {row["figure"] for row in json.loads(artifacts["r01-figures"]["data"])} >= {
-        "copies",
+        "memorised",
         "loss, last: loss",
     }
 

@@ -32,7 +32,7 @@ def make(folder: Path) -> tuple[Path, Path]:
     write(metrics / "prepare.json", {"train": 100, "mirrored": 90, "heldout": 1697})
     for i, run in enumerate(MODELS):
         measured = {
-            "copies": 0.1 * i, "precision": 0.9, "recall": 0.1, "density": 1.1, "coverage": 0.6,
+            "memorised": 0.1 * i, "precision": 0.9, "recall": 0.1, "density": 1.1, "coverage": 0.6,
             "frechet": 1.5, "frechet_reason": None, "vendi": 17.0, "train_steps": 1000,
         }  # fmt: skip
         write(metrics / f"{run}.json", {**measured, **PROTOCOL})
@@ -48,7 +48,7 @@ def make(folder: Path) -> tuple[Path, Path]:
             "bank_to_reference_mean": 0.7, "reference_to_bank": 1.8, "reference_to_bank_mean": 1.0,
         }  # fmt: skip
         found |= {
-            "copied_latents": 0.1 * i, "distance_to_memorising": 0.5, "n_paths": 256,
+            "memorised_latents": 0.1 * i, "distance_to_memorising": 0.5, "n_paths": 256,
             "path_steps": 20, "path_seed": 2, "reference_latents": "heldout",
             "n_reference_latents": 1697,
         }  # fmt: skip

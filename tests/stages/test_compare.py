@@ -32,10 +32,10 @@ PLAN = {
         },
         "later": {**STUDY, "rows": {"none": {"label": "nothing yet"}}},
     },
-    "targets": [{"metric": "copies", "at_most": 0.05}],
+    "targets": [{"metric": "memorised", "at_most": 0.05}],
 }
 VALUES = {
-    "copies": 0.01, "precision": 0.9, "recall": 0.1, "density": 1.5, "coverage": 0.5,
+    "memorised": 0.01, "precision": 0.9, "recall": 0.1, "density": 1.5, "coverage": 0.5,
     "frechet": 2.0, "vendi": 12.0, "bank_rows": 100, "train_steps": 100, "n_fake": 1000,
     "n_train": 100, "n_reference": 1697, "reference": "heldout", "flip": False,
     "features": "pixels", "feature_hash": None, "neighbours": 5, "resolution": 8,

@@ -138,7 +138,7 @@ def test_a_model_that_draws_its_bank_is_collapsed(
     monkeypatch.setattr(checkpoint, "load_field", memorising)
     found = run(inputs, tmp_path / "out", numbers(path_steps=20))
     assert found["distance_to_memorising"] == 0
-    assert found["copied_latents"] == 1
+    assert found["memorised_latents"] == 1
     assert found["collapse_real"] == found["collapse_bank"] == 1
 
 

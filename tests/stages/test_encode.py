@@ -127,7 +127,7 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, images: Path, model
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         outputs = outs(tmp_path / name)
-        encode(numbers(copies=2), images, model, *outputs)
+        encode(numbers(views=2), images, model, *outputs)
     files = [path for path in (tmp_path / "a").rglob("*") if path.is_file()]
     assert files
     for path in files:
@@ -138,7 +138,7 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, images: Path, model
 def test_without_copies_the_augmented_part_is_empty(
     tmp_path: Path, images: Path, model: Path
 ) -> None:
-    encode(numbers(copies=0), images, model, *outs(tmp_path))
+    encode(numbers(views=0), images, model, *outs(tmp_path))
     versions = banks.read_latents(tmp_path / "augmented")
     assert versions.latents.shape == (0, 2, 4, 4)
     assert versions.rows.num_rows == 0
@@ -155,7 +155,7 @@ def versions_of(folder: Path, images: Path, model: Path, **augmentation: int) ->
 def test_every_training_row_gets_copies_and_the_bank_stays_as_it_is(
     tmp_path: Path, images: Path, model: Path
 ) -> None:
-    versions = versions_of(tmp_path / "a", images, model, copies=3)
+    versions = versions_of(tmp_path / "a", images, model, views=3)
     rows = versions.rows.to_pylist()
     ids = [f"train-{i:05d}{suffix}" for i in range(3) for suffix in ("", "-flip")]
     assert [row["image"] for row in rows] == [id_ for id_ in ids for _ in range(3)]
@@ -171,7 +171,7 @@ def test_every_training_row_gets_copies_and_the_bank_stays_as_it_is(
     raw = ae.encode(loaded, pixels, 18, torch.device("cpu"))
     np.testing.assert_allclose(versions.space.unscale(versions.latents), raw, atol=1e-5)
 
-    versions_of(tmp_path / "b", images, model, copies=0)
+    versions_of(tmp_path / "b", images, model, views=0)
     for path in (tmp_path / "a" / "bank").rglob("*"):
         other = tmp_path / "b" / "bank" / path.relative_to(tmp_path / "a" / "bank")
         assert path.is_dir() or path.read_bytes() == other.read_bytes()
@@ -180,9 +180,9 @@ def test_every_training_row_gets_copies_and_the_bank_stays_as_it_is(
 def test_more_copies_keep_those_that_were_and_another_seed_does_not(
     tmp_path: Path, images: Path, model: Path
 ) -> None:
-    few = versions_of(tmp_path / "few", images, model, copies=1)
-    many = versions_of(tmp_path / "many", images, model, copies=3)
-    other = versions_of(tmp_path / "other", images, model, copies=1, seed=1)
+    few = versions_of(tmp_path / "few", images, model, views=1)
+    many = versions_of(tmp_path / "many", images, model, views=3)
+    other = versions_of(tmp_path / "other", images, model, views=1, seed=1)
     np.testing.assert_allclose(many.latents[::3], few.latents, atol=1e-5)
     assert many.rows["id"].to_pylist()[::3] == few.rows["id"].to_pylist()
     assert not set(few.rows["seed"].to_pylist()) & set(other.rows["seed"].to_pylist())
@@ -192,7 +192,7 @@ def test_versions_mirror_only_where_that_is_wanted(
     tmp_path: Path, images: Path, model: Path
 ) -> None:
     for flip in (False, True):
-        versions = versions_of(tmp_path / str(flip), images, model, copies=5, flip=flip)
+        versions = versions_of(tmp_path / str(flip), images, model, views=5, flip=flip)
         assert set(versions.rows["flip"].to_pylist()) == ({0.0, 1.0} if flip else {0.0})
 
 
@@ -225,7 +225,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_a_killed_run_goes_on_to_the_same_bytes_and_repeats_nothing(
     tmp_path: Path, images: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = numbers(batch=2, copies=1)  # three lots, one and three
+    config = numbers(batch=2, views=1)  # three lots, one and three
     for name in ("whole", "killed", "resumed"):
         (tmp_path / name).mkdir()
     encode(config, images, model, *outs(tmp_path / "whole"))

@@ -101,7 +101,7 @@ def made(inputs, tmp_path_factory):
 
 def test_every_metric_is_there(made):
     found = made[0]
-    for name in ("copies", "precision", "recall", "coverage"):
+    for name in ("memorised", "precision", "recall", "coverage"):
         assert 0 <= found[name] <= 1
     assert found["density"] >= 0
     assert 1 <= found["vendi"] <= SAMPLES
@@ -143,7 +143,7 @@ def test_the_first_samples_are_kept_with_what_they_are_nearest_to(made, inputs):
     for sample, row in zip(part.array, rows, strict=True):
         assert row["distance"] == sorted(row["distance"])
         assert row["ratio"] == pytest.approx(row["distance"][0] / row["distance"][1], abs=1e-5)
-        assert row["copied"] == (row["ratio"] < metrics.COPY_RATIO)
+        assert row["memorised"] == (row["ratio"] < metrics.MEMORISED_RATIO)
         image = known.array[ids.index(row["nearest"][0])][None]
         image = features.mirror(image) if row["mirrored"][0] else image
         raw = autoencoding.encode(decoder, image, 1, torch.device("cpu"))
@@ -187,8 +187,8 @@ def test_memory_is_the_training_images_after_the_round_trip(inputs, tmp_path):
         assert found[key] == pytest.approx(expected[key], abs=1e-5)
     assert found["vendi"] < TRAIN
     # This autoencoder is untrained: what it makes of a training image is a copy of it all the same.
-    assert expected["copies"] != 1
-    assert found["copies"] == 1
+    assert expected["memorised"] != 1
+    assert found["memorised"] == 1
     assert {key: found[key] for key in NO_NETWORK} == NO_NETWORK
     assert (found["generator"], found["mixup_neighbours"]) == ("memory", None)
 
@@ -245,7 +245,7 @@ def test_the_nearest_image_is_shown_as_it_is_nearest_mirrored_or_not(tmp_path):
         folder.mkdir()
         inputs = make_inputs(folder, flip=True, separate=separate)
         found, out = run(tiny(), inputs, folder / "out")
-        assert found["copies"] == 0, "a frame would disturb"
+        assert found["memorised"] == 0, "a frame would disturb"
         assert found["n_train"] == TRAIN * (1 + separate)
         with Image.open(out["nearest"]) as image:
             columns.append(np.asarray(image)[100:, left : left + 48])  # below the caption

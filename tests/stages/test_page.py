@@ -83,7 +83,7 @@ def make_inputs(results: tuple[Path, Path], folder: Path, side: int = 8) -> Inpu
         columns = {
             "id": [f"sample-{i}" for i in range(SAMPLES)],
             "seed": range(SAMPLES),
-            "copied": [i == 0 for i in range(SAMPLES)],
+            "memorised": [i == 0 for i in range(SAMPLES)],
             "ratio": [0.1, *[0.9] * (SAMPLES - 1)],
             "nearest": [["train-3", "train-4"]] * SAMPLES,
             "mirrored": [[False, True]] * SAMPLES,
@@ -121,8 +121,8 @@ def test_the_same_inputs_give_the_same_bytes(text, inputs, tmp_path):
 
 def test_it_tells_the_numbers_of_the_metrics(text, inputs):
     found = json.loads((inputs.metrics / "final.json").read_text())
-    assert f"<strong>{found['copies']:.3f}</strong>" in text
-    assert f"{round(1000 * found['copies'])} of 1000 samples are copies" in text
+    assert f"<strong>{found['memorised']:.3f}</strong>" in text
+    assert f"{round(1000 * found['memorised'])} of 1000 samples are copies" in text
     assert "100 images of data/digits" in text
 
 

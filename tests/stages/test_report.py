@@ -56,7 +56,7 @@ def test_rounds_have_a_row_each_and_the_bank_grows_by_what_was_admitted(made):
     }  # fmt: skip
     assert table["r02"]["admitted"] == "200"
     assert table["final"]["admitted"] == ""
-    assert float(table["baseline"]["copies"]) == pytest.approx(0.4)
+    assert float(table["baseline"]["memorised"]) == pytest.approx(0.4)
 
 
 def test_the_table_starts_with_the_baseline_and_ends_with_the_protocol(made):

@@ -16,7 +16,7 @@ from lirf.images.augmentation import Transform, shifted_pairs
 from lirf.sampling import seeds
 
 STRENGTHS = params.Augmentation(
-    copies=1, seed=0, flip=True, shift=0.1, rotation=30.0, scale=0.2, anisotropy=0.3
+    views=1, seed=0, flip=True, shift=0.1, rotation=30.0, scale=0.2, anisotropy=0.3
 )
 TRANSFORMS = st.builds(
     Transform,

@@ -48,8 +48,8 @@ def near(paths: collapse.Paths) -> collapse.Nearness:
     return collapse.nearness(paths.ends.flatten(1).numpy(), ROWS, APART)
 
 
-def copied(found: collapse.Nearness) -> np.ndarray:
-    return found.ratio < metrics.COPY_RATIO
+def is_memorised(found: collapse.Nearness) -> np.ndarray:
+    return found.ratio < metrics.MEMORISED_RATIO
 
 
 def score(paths: collapse.Paths) -> float:
@@ -60,7 +60,7 @@ def test_the_memorising_field_is_at_distance_zero_and_ends_on_anchors():
     paths = follow(memorised)
     assert paths.distance.tolist() == [0] * STEPS
     found = near(paths)
-    assert copied(found).mean() > 0.99
+    assert is_memorised(found).mean() > 0.99
     assert np.median(found.distance) < 1e-5
     assert len(np.unique(found.anchor)) > 30
     assert score(paths) > 0.99
@@ -71,7 +71,7 @@ def test_the_population_s_own_flow_is_at_a_distance_and_ends_on_new_points():
     # With so many dimensions the anchors' posterior is one anchor's long before t = 1.
     assert paths.distance[0] < 0.5
     assert (paths.distance[STEPS // 2 :] > 0.7).all()
-    assert copied(near(paths)).sum() == 0
+    assert is_memorised(near(paths)).sum() == 0
     assert abs(score(paths)) < 0.02
     assert paths.ends.std().item() == pytest.approx(SPREAD, rel=0.08)  # Euler's lag
 
@@ -127,13 +127,13 @@ def test_copies_are_those_of_the_metrics(seed: int, images: int, versions: int, 
     fake_MF = rng.standard_normal((30, 3)).astype(np.float32)
     if near:
         fake_MF = train_VNF[rng.integers(versions), rng.integers(images)] + fake_MF / 20
-    expected = metrics.copies(fake_MF, train_VNF)
+    expected = metrics.find_memorised(fake_MF, train_VNF)
     group = np.tile(np.arange(images), versions)
     found = collapse.nearness(fake_MF, train_VNF.reshape(-1, 3), group)
     assert group[found.anchor].tolist() == expected.nearest[:, 0].tolist()
     np.testing.assert_allclose(found.distance, expected.distance[:, 0], rtol=1e-5)
     np.testing.assert_allclose(found.ratio, expected.ratio, rtol=1e-5)
-    assert copied(found).tolist() == expected.copied.tolist()
+    assert is_memorised(found).tolist() == expected.memorised.tolist()
 
 
 def test_a_mirrored_twin_is_the_same_image():
@@ -141,7 +141,7 @@ def test_a_mirrored_twin_is_the_same_image():
     twins = np.array([0, 0, 1, 1, 2])
     found = collapse.nearness(np.array([[0.1], [2.0], [9.0]]), anchors, twins)
     assert found.ratio.tolist() == pytest.approx([0.1 / 2.9, 1.0 / 1.8, 0])
-    assert copied(found).tolist() == [True, False, True]
+    assert is_memorised(found).tolist() == [True, False, True]
     own = collapse.own_nearness(anchors, twins)
     assert own.anchor.tolist() == [2, 2, 1, 1, 3]
     assert own.ratio.tolist() == pytest.approx([3 / 9, 2.8 / 8.8, 2.8 / 6, 3 / 5.8, 5.8 / 8.8])
@@ -169,9 +169,9 @@ def test_bins_find_where_the_copies_are():
     anchors = np.concatenate([sparse, dense])
     samples = np.concatenate([dense.mean(0, keepdims=True).repeat(6, 0), sparse[:4] + 1e-3])
     found = collapse.nearness(samples, anchors, np.arange(40))
-    first, second = collapse.by_density(found, copied(found), anchors, np.arange(40), 3, 2)
-    assert (first.anchors, first.samples, first.copies) == (20, 6, 0.0)
-    assert (second.anchors, second.samples, second.copies) == (20, 4, 1.0)
+    first, second = collapse.by_density(found, is_memorised(found), anchors, np.arange(40), 3, 2)
+    assert (first.anchors, first.samples, first.memorised) == (20, 6, 0.0)
+    assert (second.anchors, second.samples, second.memorised) == (20, 4, 1.0)
     assert first.low < first.high < second.low < second.high
 
 
@@ -180,12 +180,12 @@ def test_bins_are_a_partition(seed: int, bins: int):
     rng = np.random.default_rng(seed)
     anchors, samples = rng.standard_normal((2, 13, 2))
     found = collapse.nearness(samples, anchors, np.arange(13))
-    parts = collapse.by_density(found, copied(found), anchors, np.arange(13), 2, bins)
+    parts = collapse.by_density(found, is_memorised(found), anchors, np.arange(13), 2, bins)
     assert [part.anchors for part in parts] == [len(p) for p in np.array_split(range(13), bins)]
     assert sum(part.samples for part in parts) == 13
-    assert all((part.copies is None) == (part.samples == 0) for part in parts)
-    copies = sum(part.copies * part.samples for part in parts if part.copies is not None)
-    assert copies == pytest.approx(copied(found).sum())
+    assert all((part.memorised is None) == (part.samples == 0) for part in parts)
+    memorised = sum(part.memorised * part.samples for part in parts if part.memorised is not None)
+    assert memorised == pytest.approx(is_memorised(found).sum())
     edges = [edge for part in parts for edge in (part.low, part.high)]
     assert edges == sorted(edges)
 
@@ -193,7 +193,7 @@ def test_bins_are_a_partition(seed: int, bins: int):
 def test_more_bins_than_anchors_are_refused():
     own = collapse.own_nearness(ROWS, APART)
     with pytest.raises(ValueError, match="61 bins for 60 anchors"):
-        collapse.by_density(own, copied(own), ROWS, APART, 2, 61)
+        collapse.by_density(own, is_memorised(own), ROWS, APART, 2, 61)
 
 
 @given(seeds, st.integers(1, 30), st.integers(1, 30), st.integers(1, 8))

@@ -22,13 +22,13 @@ def gaussian(seed: int, *shape: int) -> np.ndarray:
 def test_copies_on_a_line():
     train = np.array([[0.0], [4.0], [8.0]])
     fake = np.array([[0.5], [1.5], [4.0], [7.0], [1.0]])
-    found = metrics.copies(fake, train[None], nearest=3)
+    found = metrics.find_memorised(fake, train[None], nearest=3)
     np.testing.assert_array_equal(
         found.nearest, [[0, 1, 2], [0, 1, 2], [1, 0, 2], [2, 1, 0], [0, 1, 2]]
     )
     np.testing.assert_allclose(found.ratio, [0.5 / 3.5, 1.5 / 2.5, 0, 1 / 3, 1 / 3])
     # The last two lie exactly at a third, which is not closer than a third.
-    np.testing.assert_array_equal(found.copied, [True, False, True, False, False])
+    np.testing.assert_array_equal(found.memorised, [True, False, True, False, False])
     assert found.share == 0.4
 
 
@@ -36,9 +36,9 @@ def test_a_mirrored_copy_is_a_copy():
     train = gaussian(0, 20, 12)
     versions = np.stack([train, train[:, ::-1]])
     fake = train[:5, ::-1] + 1e-3
-    assert metrics.copies(fake, versions).share == 1
-    assert metrics.copies(fake, versions[:1]).share == 0
-    found = metrics.copies(fake, versions)
+    assert metrics.find_memorised(fake, versions).share == 1
+    assert metrics.find_memorised(fake, versions[:1]).share == 0
+    found = metrics.find_memorised(fake, versions)
     np.testing.assert_array_equal(found.nearest[:, 0], np.arange(5))
     assert (found.version[:, 0] == 1).all()
 
@@ -46,13 +46,13 @@ def test_a_mirrored_copy_is_a_copy():
 def test_the_second_nearest_is_another_image_and_not_the_other_version():
     symmetric = np.array([[1.0, 2.0, 1.0], [9.0, 0.0, 9.0]])
     versions = np.stack([symmetric, symmetric[:, ::-1]])
-    assert metrics.copies(symmetric[:1] + 0.01, versions).share == 1
+    assert metrics.find_memorised(symmetric[:1] + 0.01, versions).share == 1
 
 
 def test_a_training_image_given_twice_does_not_hide_its_copies():
     train = gaussian(1, 10, 8)
     twice = np.concatenate([train, train[:1]])
-    found = metrics.copies(train[:1] + 0.01, twice[None])
+    found = metrics.find_memorised(train[:1] + 0.01, twice[None])
     assert found.share == 1
     assert found.nearest[0, 0] == 0
     assert 10 not in found.nearest
@@ -65,18 +65,18 @@ def test_a_training_image_given_twice_does_not_hide_its_copies():
 )  # fmt: skip
 def test_copies_follow_their_definition(seed, m, n, f, v):
     fake, train = gaussian(seed, m, f), gaussian(seed + 1, v, n, f)
-    found = metrics.copies(fake, train, nearest=2)
+    found = metrics.find_memorised(fake, train, nearest=2)
     for i in range(m):
         distance = [min(np.linalg.norm(fake[i] - train[j, k]) for j in range(v)) for k in range(n)]
         first, second = np.sort(distance)[:2]
         assert found.ratio[i] == pytest.approx(first / second)
         assert found.distance[i] == pytest.approx([first, second])
-        assert found.copied[i] == (first < second / 3)
+        assert found.memorised[i] == (first < second / 3)
 
 
 def test_an_exact_copy_is_at_distance_zero_in_spite_of_rounding():
     train = gaussian(27, 40, 3000)
-    np.testing.assert_array_equal(metrics.copies(train, train[None]).ratio, 0)
+    np.testing.assert_array_equal(metrics.find_memorised(train, train[None]).ratio, 0)
     # So the balls of images that repeat one another hold their copies.
     repeated = np.repeat(train[:5], 4, axis=0)
     assert metrics.fidelity(train[:5], repeated, neighbours=3).precision == 1
@@ -158,9 +158,9 @@ def test_the_reference_itself_scores_full_marks():
 
 def test_blocks_do_not_change_the_result(monkeypatch):
     fake, real = gaussian(6, 70, 4), gaussian(7, 90, 4)
-    whole = metrics.fidelity(fake, real, 5), metrics.copies(fake, real[None])
+    whole = metrics.fidelity(fake, real, 5), metrics.find_memorised(fake, real[None])
     monkeypatch.setattr(metrics, "BLOCK_BYTES", 8 * 90 * 3)
-    blocks = metrics.fidelity(fake, real, 5), metrics.copies(fake, real[None])
+    blocks = metrics.fidelity(fake, real, 5), metrics.find_memorised(fake, real[None])
     assert blocks[0] == whole[0]
     np.testing.assert_array_equal(blocks[1].nearest, whole[1].nearest)
 
@@ -260,16 +260,16 @@ def test_vendi_lies_between_one_and_the_number_of_rows(seed, n, f):
 
 def test_compare_puts_every_measure_against_its_own_reference():
     fake, real, train = gaussian(28, 130, 4) + 1, gaussian(29, 120, 4), gaussian(30, 2, 9, 4) + 1
-    values, copied = metrics.compare(fake, real, train, neighbours=3)
+    values, memorised = metrics.compare(fake, real, train, neighbours=3)
     fidelity = metrics.fidelity(fake, real, 3)
     assert values == {
-        "copies": metrics.copies(fake, train).share,
+        "memorised": metrics.find_memorised(fake, train).share,
         "precision": fidelity.precision, "recall": fidelity.recall,
         "density": fidelity.density, "coverage": fidelity.coverage,
         "frechet": metrics.frechet(fake, real).value, "frechet_reason": None,
         "vendi": metrics.vendi(fake - train[0].mean(axis=0)),
     }  # fmt: skip
-    assert copied.nearest.shape == (130, 4)
+    assert memorised.nearest.shape == (130, 4)
 
 
 # What holds for all
@@ -285,7 +285,7 @@ def test_order_and_rotation_do_not_matter(seed):
     def everything(x, y):
         fidelity = metrics.fidelity(x, y, 3)
         return [
-            metrics.copies(x, y[None]).share, metrics.frechet(x, y).value, metrics.vendi(x),
+            metrics.find_memorised(x, y[None]).share, metrics.frechet(x, y).value, metrics.vendi(x),
             fidelity.precision, fidelity.recall, fidelity.density, fidelity.coverage,
         ]  # fmt: skip
 
@@ -301,7 +301,7 @@ def test_not_a_number_is_refused(bad):
     broken = good.copy()
     broken[5, 1] = bad
     for call in (
-        lambda x, y: metrics.copies(x, y[None]),
+        lambda x, y: metrics.find_memorised(x, y[None]),
         lambda x, y: metrics.fidelity(x, y, 5),
         metrics.frechet,
     ):
@@ -320,4 +320,4 @@ def test_too_few_rows_are_refused():
     with pytest.raises(ValueError, match="5 reference images: at least 6"):
         metrics.fidelity(many, few, 5)
     with pytest.raises(ValueError, match="1 different training images: at least 2"):
-        metrics.copies(many, np.repeat(few[None, :1], 3, axis=1))
+        metrics.find_memorised(many, np.repeat(few[None, :1], 3, axis=1))

@@ -26,9 +26,11 @@ def test_a_mirrored_copy_is_framed_and_shown_beside_its_mirror_image():
     samples = np.stack([TRAIN[3, ..., ::-1], TRAIN[3, ..., ::-1] // 2])
     extract = features.pixels().extract
     versions = nearest.versions(TRAIN, halved)
-    copies = metrics.copies(extract(samples), np.stack([extract(one) for one in versions]))
-    assert copies.copied.all()
-    found = np.asarray(nearest.panel(samples, TRAIN, copies, ["a", "b"]))
+    memorised = metrics.find_memorised(
+        extract(samples), np.stack([extract(one) for one in versions])
+    )
+    assert memorised.memorised.all()
+    found = np.asarray(nearest.panel(samples, TRAIN, memorised, ["a", "b"]))
     tile = pictures.enlarge(TRAIN[3:4, ..., ::-1])[0]
     left = 48 + 2 * pictures.GAP + pictures.MARGIN + pictures.GAP
     for top in (pictures.GAP, 48 + 2 * pictures.GAP + 2 * pictures.GAP):

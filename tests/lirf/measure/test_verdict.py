@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from lirf.measure import verdict
 from lirf.params import Page
 
-POLICY = Page(copies=0.05, margin=0.05)
+POLICY = Page(memorised=0.05, margin=0.05)
 RESULT = {
-    "copies": 0.5, "precision": 0.9, "recall": 0.2, "density": 1.0, "coverage": 0.5,
+    "memorised": 0.5, "precision": 0.9, "recall": 0.2, "density": 1.0, "coverage": 0.5,
     "frechet": 1.0, "vendi": 10.0, "n_fake": 1000, "n_reference": 1000, "reference": "heldout",
     "generator": "network",
 }  # fmt: skip
@@ -23,14 +23,14 @@ def judge(**changes):
 
 
 @pytest.mark.parametrize(
-    ("copies", "word", "kind"),
+    ("memorised", "word", "kind"),
     [(0.0, "New", "good"), (0.05, "New", "good"), (0.051, "Partly copies", "mixed"),
-     (0.499, "Partly copies", "mixed"), (0.5, "Copies", "bad"), (1.0, "Copies", "bad")],
+     (0.499, "Partly copies", "mixed"), (0.5, "Memorised", "bad"), (1.0, "Memorised", "bad")],
 )  # fmt: skip
-def test_the_share_of_copies_decides_whether_they_are_new(copies, word, kind):
-    found = judge(copies=copies)
+def test_the_share_of_copies_decides_whether_they_are_new(memorised, word, kind):
+    found = judge(memorised=memorised)
     assert (found.new.word, found.new.kind) == (word, kind)
-    assert f"{round(1000 * copies)} of 1000 samples" in found.new.sentence
+    assert f"{round(1000 * memorised)} of 1000 samples" in found.new.sentence
     assert "of the baseline's, 500" in found.new.sentence
 
 
@@ -41,7 +41,7 @@ def test_the_share_of_copies_decides_whether_they_are_new(copies, word, kind):
         ({"coverage": 0.6}, "Good"),
         ({"frechet": 2.0}, "Worse than the baseline"),
         ({"coverage": 0.6, "frechet": 2.0}, "Good in part"),
-        ({"copies": 0.0}, "As good as the baseline"),  # that is the other question
+        ({"memorised": 0.0}, "As good as the baseline"),  # that is the other question
     ],
 )
 def test_quality_is_held_against_the_baseline(changes, word):
@@ -69,7 +69,7 @@ def test_a_measure_that_is_missing_is_not_judged():
     [
         ("density", 0.97, "same"), ("density", 1.2, "worse"), ("density", 0.8, "worse"),
         ("frechet", 1.04, "same"), ("frechet", 0.9, "better"), ("frechet", 1.1, "worse"),
-        ("vendi", 10.4, "same"), ("vendi", 11.0, "better"), ("copies", 0.4, "better"),
+        ("vendi", 10.4, "same"), ("vendi", 11.0, "better"), ("memorised", 0.4, "better"),
         ("precision", 0.92, "same"), ("precision", 0.93, "better"), ("recall", 0.1, "worse"),
     ],
 )  # fmt: skip
@@ -77,10 +77,10 @@ def test_which_way_is_better_and_by_how_much(key, mine, expected):
     assert verdict.compare(key, {**RESULT, key: mine}, RESULT, POLICY) == expected
 
 
-@pytest.mark.parametrize("key", ["copies", *verdict.QUALITY])
+@pytest.mark.parametrize("key", ["memorised", *verdict.QUALITY])
 @given(a=st.floats(0, 1), b=st.floats(0, 1))
 def test_a_comparison_the_other_way_round_says_the_opposite(key, a, b):
-    exact = Page(copies=0.05, margin=0)
+    exact = Page(memorised=0.05, margin=0)
     one, other = {**RESULT, key: a}, {**RESULT, key: b}
     opposite = {"better": "worse", "worse": "better", "same": "same"}
     there, back = (verdict.compare(key, *pair, exact) for pair in ((one, other), (other, one)))

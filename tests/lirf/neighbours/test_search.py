@@ -115,12 +115,12 @@ def test_ties_come_in_the_order_of_the_index(metric: Metric) -> None:
 @pytest.mark.parametrize("metric", METRICS)
 def test_more_copies_than_proposals_come_in_the_order_of_the_index(metric: Metric) -> None:
     points = np.random.default_rng(9).standard_normal((1500, 600), np.float32)
-    copies = np.sort(np.random.default_rng(10).choice(1500, 40, replace=False))
-    points[copies] = points[copies[0]]
+    memorised = np.sort(np.random.default_rng(10).choice(1500, 40, replace=False))
+    points[memorised] = points[memorised[0]]
     indices, values = nearest(points, points, 3, metric, exclude_self=True)
-    np.testing.assert_array_equal(indices[copies[3:]], np.tile(copies[:3], (37, 1)))
-    np.testing.assert_array_equal(indices[copies[1]], copies[[0, 2, 3]])
-    np.testing.assert_allclose(values[copies], 1 if metric == "cosine" else 0, atol=1e-7)
+    np.testing.assert_array_equal(indices[memorised[3:]], np.tile(memorised[:3], (37, 1)))
+    np.testing.assert_array_equal(indices[memorised[1]], memorised[[0, 2, 3]])
+    np.testing.assert_allclose(values[memorised], 1 if metric == "cosine" else 0, atol=1e-7)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -165,7 +165,7 @@ def test_blocks_change_nothing(metric: Metric, monkeypatch: pytest.MonkeyPatch) 
     k=st.integers(1, 4),
     side=st.sampled_from([13, 32, 100, 1024]),
     offset=st.sampled_from([0.0, 30.0]),
-    kind=st.sampled_from(["apart", "copies", "near copies", "all alike"]),
+    kind=st.sampled_from(["apart", "memorised", "near copies", "all alike"]),
 )
 def test_half_of_the_products_give_what_all_of_them_do(
     seed: int, metric: Metric, k: int, side: int, offset: float, kind: str

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from lirf.publish import card
 
 RESULT: dict[str, Any] = {
-    "copies": 0.0123, "precision": 0.9, "recall": 0.1, "density": 1.1, "coverage": 0.6,
+    "memorised": 0.0123, "precision": 0.9, "recall": 0.1, "density": 1.1, "coverage": 0.6,
     "frechet": None, "vendi": 7.0, "bank_rows": 321, "n_fake": 70, "n_reference": 40,
     "n_train": 12, "reference": "heldout", "flip": False, "features": "pixels",
     "feature_hash": None, "resolution": 8, "resize": "lanczos", "neighbours": 3, "solver": "heun",
@@ -23,7 +23,7 @@ FACTS = card.Facts(
     images={"train": 12, "mirrored": 11, "heldout": 40},
     admitted={"r01": 200, "r02": 109},
     result=RESULT,
-    baseline={**RESULT, "copies": 0.456, "bank_rows": 12},
+    baseline={**RESULT, "memorised": 0.456, "bank_rows": 12},
     diagnosis={"collapse_real": -0.0512},
     baseline_diagnosis={"collapse_real": 0.61},
     solver="heun, 4 steps",

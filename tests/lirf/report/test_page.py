@@ -36,7 +36,8 @@ def uri(seed: int) -> str:
 def measured() -> Measured:
     rows = {
         run: {
-            "round": run, "copies": 0.1 + 0.01 * i, "precision": 0.9, "recall": 0.2, "density": 1.1,
+            "round": run, "memorised": 0.1 + 0.01 * i,
+            "precision": 0.9, "recall": 0.2, "density": 1.1,
             "coverage": 0.6, "frechet": None if run == "r02" else 1.25 + i, "vendi": 17.0,
             "bank_rows": 4 + i, "train_steps": 40,
         }
@@ -47,14 +48,14 @@ def measured() -> Measured:
     diagnosis = {
         "collapse_real": 0.5, "collapse_bank": -0.1, "bank_to_reference": 1.1,
         "bank_to_reference_mean": 0.7, "reference_to_bank": 1.8, "reference_to_bank_mean": 1.0,
-        "copied_latents": 0.25, "distance_to_memorising": 0.5, "n_paths": 256, "path_steps": 20,
+        "memorised_latents": 0.25, "distance_to_memorising": 0.5, "n_paths": 256, "path_steps": 20,
         "path_seed": 2, "reference_latents": "heldout", "n_reference_latents": 50,
     }  # fmt: skip
     return Measured(
         rows=rows,
         diagnoses=dict.fromkeys(MODELS, diagnosis),
         distances={run: [(0.0, 0.1), (0.5, 0.4), (0.9, 1.0)] for run in MODELS},
-        copies_by_density={run: [0.25, float("nan")] for run in MODELS},
+        memorised_by_density={run: [0.25, float("nan")] for run in MODELS},
         losses={run: [(10.0 * i + 1, 1.0), (10.0 * i + 9, 0.5)] for i, run in enumerate(MODELS)},
     )
 
@@ -88,7 +89,7 @@ def content(**changes: Any) -> Content:
         {**PROTOCOL, **numbers.rows["final"]},
         {**PROTOCOL, **numbers.rows["baseline"]},
         [numbers.rows["r01"]],
-        Page(copies=0.05, margin=0.05),
+        Page(memorised=0.05, margin=0.05),
     )
     whole = Content(
         subject="4 images of photos",

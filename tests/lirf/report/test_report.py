@@ -11,10 +11,10 @@ from lirf.measure.collapse import Bin
 from lirf.report import report
 
 RESULT = {
-    "copies": 0.25, "precision": 0.9, "recall": 0.125, "density": 1.5, "coverage": 0.5,
+    "memorised": 0.25, "precision": 0.9, "recall": 0.125, "density": 1.5, "coverage": 0.5,
     "frechet": 2.0, "vendi": 12.345, "bank_rows": 100,
 }  # fmt: skip
-BASELINE = {"round": "baseline", **RESULT, "copies": 0.75}
+BASELINE = {"round": "baseline", **RESULT, "memorised": 0.75}
 LOOP = [{"round": name, **RESULT, "bank_rows": 100 * i} for i, name in enumerate(["r01", "r02"])]
 PROTOCOL = {
     "n_fake": 1000, "n_reference": 1697, "n_train": 100, "reference": "heldout", "flip": False,
@@ -34,7 +34,7 @@ def test_table_writes_every_column_of_every_row():
     head, rule, *rows, blank, protocol = text.splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (head, rule, *rows)]
     assert [len(row) for row in cells] == [9] * 4
-    assert cells[0][1] == "copies ↓"
+    assert cells[0][1] == "memorised ↓"
     assert cells[0][4] == "density → 1"
     assert cells[2] == [
         "baseline", "0.750", "0.900", "0.125", "1.500", "0.500", "2.000", "12.35", "100"
@@ -96,8 +96,8 @@ def draw_collapse(path):
     report.collapse(loop, {**DIAGNOSIS, "collapse_real": 0.5}, path)
 
 
-def draw_diagnosis(path, *copies):
-    bins = [Bin(i, i + 1.0, 5, 0 if c is None else 9, c) for i, c in enumerate(copies or (0.5, 1))]
+def draw_diagnosis(path, *shares):
+    bins = [Bin(i, i + 1.0, 5, 0 if c is None else 9, c) for i, c in enumerate(shares or (0.5, 1))]
     report.diagnosis("r01", np.arange(4) / 4, np.array([0.1, 0.2, 0.4, 0.9]), bins, path)
 
 

@@ -80,7 +80,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_number_that_is_not_finite_is_named_and_not_written(tmp_path: Path, value: float):
     with pytest.raises(ValueError, match=r"some\.json: recall = (nan|inf) is not finite"):
-        files.write_json(tmp_path / "some.json", {"copies": 0.1, "recall": value})
+        files.write_json(tmp_path / "some.json", {"memorised": 0.1, "recall": value})
     assert not (tmp_path / "some.json").exists()
 
 

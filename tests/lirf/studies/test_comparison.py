@@ -45,16 +45,16 @@ PLAN = params.validate(
             },
         },
         "targets": [
-            {"metric": "copies", "at_most": 0.05},
+            {"metric": "memorised", "at_most": 0.05},
             {"metric": "recall", "against": "plain", "at_least": 2, "datasets": ["digits"]},
             {"metric": "density", "distance_from": 1, "against": "plain", "at_most": 1},
         ],
-        "contests": [{"against": "oracle", "on": ["copies", "coverage"]}],
+        "contests": [{"against": "oracle", "on": ["memorised", "coverage"]}],
     },
     "plan",
 )
 MEASURED: dict[str, Any] = {
-    "copies": 0.5, "precision": 0.9, "recall": 0.1, "density": 1.5, "coverage": 0.5,
+    "memorised": 0.5, "precision": 0.9, "recall": 0.1, "density": 1.5, "coverage": 0.5,
     "frechet": 2.0, "frechet_reason": None, "vendi": 12.0, "bank_rows": 100, "admitted": None,
     "train_steps": 100, "seconds": 3.5, "ran": "1 of 7",
 }  # fmt: skip
@@ -79,10 +79,10 @@ def rows() -> list[dict[str, Any]]:
     found = []
     for seed in (0, 1):
         found += [
-            row("plain", seed, copies=0.4 + 0.2 * seed, train_steps=160),
-            row("steps-40", seed, copies=0.1, coverage=0.55 - 0.1 * seed, train_steps=40),
-            row("steps-80", seed, copies=0.2, coverage=0.52, train_steps=80),
-            row("lirf", seed, copies=0.01, recall=0.3, density=0.8, coverage=0.6, admitted=0.5),
+            row("plain", seed, memorised=0.4 + 0.2 * seed, train_steps=160),
+            row("steps-40", seed, memorised=0.1, coverage=0.55 - 0.1 * seed, train_steps=40),
+            row("steps-80", seed, memorised=0.2, coverage=0.52, train_steps=80),
+            row("lirf", seed, memorised=0.01, recall=0.3, density=0.8, coverage=0.6, admitted=0.5),
         ]
     return [*found, row("fixed-0.2", 0, study="lambda"), row("fixed-0.8", 0, study="lambda")]
 
@@ -108,7 +108,7 @@ names = st.text("abcxyz", min_size=1, max_size=3)
                 "target": names,
                 "seed": st.integers(0, 3),
             },
-            optional={"copies": cells, "other": cells, "code": cells},
+            optional={"memorised": cells, "other": cells, "code": cells},
         ),
         unique_by=lambda r: tuple(r[key] for key in comparison.KEY),
     ),
@@ -134,24 +134,24 @@ def test_a_damaged_table_is_named():
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=5))
 def test_a_summary_is_mean_and_deviation_over_seeds(values: list[float]):
-    (found,) = comparison.summarise(row("lirf", i, copies=v) for i, v in enumerate(values))
+    (found,) = comparison.summarise(row("lirf", i, memorised=v) for i, v in enumerate(values))
     assert found.seeds == tuple(range(len(values)))
-    assert found.mean["copies"] == pytest.approx(sum(values) / len(values))
+    assert found.mean["memorised"] == pytest.approx(sum(values) / len(values))
     if len(values) == 1:
-        assert found.deviation["copies"] is None
+        assert found.deviation["memorised"] is None
     else:
-        assert found.deviation["copies"] == pytest.approx(statistics.stdev(values))
+        assert found.deviation["memorised"] == pytest.approx(statistics.stdev(values))
 
 
 def test_a_number_that_a_seed_lacks_is_no_mean_of_the_others():
     (found,) = comparison.summarise([row("lirf", 0), row("lirf", 1, frechet=None)])
     assert found.mean["frechet"] is None
-    assert found.mean["copies"] == 0.5
+    assert found.mean["memorised"] == 0.5
 
 
 def test_the_oracle_takes_every_seeds_best_length():
     found = [r for r in comparison.with_oracles(PLAN, rows()) if r["method"] == plan.ORACLE]
-    assert [(r["seed"], r["train_steps"], r["copies"]) for r in found] == [
+    assert [(r["seed"], r["train_steps"], r["memorised"]) for r in found] == [
         (0, 40, 0.1),
         (1, 80, 0.2),
     ]
@@ -182,22 +182,22 @@ def test_verdicts():
     summaries = comparison.summarise(comparison.with_oracles(PLAN, rows()))
     found = {(v.text, v.dataset): (v.met, v.figure) for v in comparison.judge(PLAN, summaries)}
     assert found == {
-        ("copies ≤ 0.05", "digits"): (True, "0.01"),
-        ("copies ≤ 0.05", "faces"): (None, ""),  # no rows
+        ("memorised ≤ 0.05", "digits"): (True, "0.01"),
+        ("memorised ≤ 0.05", "faces"): (None, ""),  # no rows
         ("recall relative to plain ≥ 2", "digits"): (True, "3"),
         ("recall relative to plain ≥ 2", "faces"): (None, ""),
         ("distance of density from 1 relative to plain ≤ 1", "digits"): (True, "0.4"),
         ("distance of density from 1 relative to plain ≤ 1", "faces"): (None, ""),
-        ("better than oracle in copies and coverage together", "digits"): (
+        ("better than oracle in memorised and coverage together", "digits"): (
             True, "0.01 to 0.15, 0.6 to 0.535"
         ),
-        ("better than oracle in copies and coverage together", "faces"): (None, ""),
+        ("better than oracle in memorised and coverage together", "faces"): (None, ""),
     }  # fmt: skip
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-def test_a_contest_is_won_in_all_or_not_at_all(copies: float, coverage: float):
-    own = [r | {"copies": copies, "coverage": coverage} if r["method"] == "lirf" else r
+def test_a_contest_is_won_in_all_or_not_at_all(memorised: float, coverage: float):
+    own = [r | {"memorised": memorised, "coverage": coverage} if r["method"] == "lirf" else r
            for r in rows()]  # fmt: skip
     summaries = comparison.summarise(comparison.with_oracles(PLAN, own))
     (met,) = (
@@ -207,7 +207,7 @@ def test_a_contest_is_won_in_all_or_not_at_all(copies: float, coverage: float):
     )
     mean = statistics.fmean([0.1, 0.2])
     assert met == (
-        statistics.fmean([copies] * 2) < mean and coverage > statistics.fmean([0.55, 0.52])
+        statistics.fmean([memorised] * 2) < mean and coverage > statistics.fmean([0.55, 0.52])
     )
 
 

@@ -163,9 +163,9 @@ def test_the_base_is_left_alone():
     [
         ("headline", "method", "headline = method: there is no such study"),
         ("judged", "lirff", "judged = lirff: no row of study methods"),
-        ("targets", [{"metric": "copy", "at_most": 1}], "copy: no such metric; there are copies"),
-        ("targets", [{"metric": "copies"}], "needs `at_least` or `at_most`"),
-        ("contests", [{"against": "x", "on": ["copies"]}], "contests.0.against = x: no row"),
+        ("targets", [{"metric": "copy", "at_most": 1}], "copy: no such metric; there are mem"),
+        ("targets", [{"metric": "memorised"}], "needs `at_least` or `at_most`"),
+        ("contests", [{"against": "x", "on": ["memorised"]}], "contests.0.against = x: no row"),
         ("studies/methods/datasets", ["digit"], "studies.methods.datasets: digit: no such data"),
         ("studies/methods/rows/steps/label", "steps", "needs a {} for each of the 1 keys"),
         ("studies/methods/rows/steps/oracle_of", "plane", "oracle_of = plane: no such row"),

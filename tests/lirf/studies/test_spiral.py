@@ -87,10 +87,10 @@ def test_the_truth_scores_as_the_truth_and_copies_as_copies():
     assert true["off"] < 0.01
     # In the plane the distance to the curve is the half-normal distribution's mean.
     assert true["to_curve"] == pytest.approx(0.1 * np.sqrt(2 / np.pi), rel=0.1)
-    copied = measure(NOISY, np.repeat(train, 50, axis=0), train, truth)
-    assert copied["copies"] == 1
-    assert copied["nearest"] == 0
-    assert copied["covered"] < 0.4
-    assert copied["transport"] > 2 * true["transport"]
+    memorised = measure(NOISY, np.repeat(train, 50, axis=0), train, truth)
+    assert memorised["memorised"] == 1
+    assert memorised["nearest"] == 0
+    assert memorised["covered"] < 0.4
+    assert memorised["transport"] > 2 * true["transport"]
     beside = measure(NOISY, train + spiral.OFF * 10, train, train)
     assert beside["off"] == 1

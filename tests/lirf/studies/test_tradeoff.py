@@ -53,11 +53,11 @@ def row(study: str, method: str, seed: int, **own: Any) -> dict[str, Any]:
 
 
 ROWS = [
-    *(row("methods", "plain", seed, copies=0.6, frechet=0.3 + seed / 50) for seed in (0, 1)),
-    *(row("methods", "steps-40", s, copies=0.1, frechet=0.6, train_steps=40) for s in (0, 1)),
-    *(row("methods", "lirf", seed, copies=0.01, frechet=0.7 + seed / 50) for seed in (0, 1)),
-    row("lambda", "fixed-0.2", 0, copies=0.3, frechet=0.8),
-    row("lambda", "fixed-0.8", 0, copies=0.2, frechet=0.9),
+    *(row("methods", "plain", seed, memorised=0.6, frechet=0.3 + seed / 50) for seed in (0, 1)),
+    *(row("methods", "steps-40", s, memorised=0.1, frechet=0.6, train_steps=40) for s in (0, 1)),
+    *(row("methods", "lirf", seed, memorised=0.01, frechet=0.7 + seed / 50) for seed in (0, 1)),
+    row("lambda", "fixed-0.2", 0, memorised=0.3, frechet=0.8),
+    row("lambda", "fixed-0.8", 0, memorised=0.2, frechet=0.9),
 ]
 
 
@@ -87,7 +87,7 @@ def test_drawings_are_the_same_bytes(tmp_path: Path):
         assert (tmp_path / f"one{end}").read_bytes() == (tmp_path / f"other{end}").read_bytes()
 
 
-@pytest.mark.parametrize("key", ["copies", "frechet"])
+@pytest.mark.parametrize("key", ["memorised", "frechet"])
 def test_a_missing_number_is_left_out(tmp_path: Path, key: str):
     rows = [r | {key: None} if r["method"] in ("lirf", "fixed-0.2") else r for r in ROWS]
     tradeoff.tradeoff(PLAN, rows, tmp_path / "tradeoff.png")
