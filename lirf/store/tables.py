@@ -18,16 +18,16 @@ def write(path: Path, rows: pa.Table) -> None:
         pq.write_table(rows, path, compression="zstd")
 
 
-def read(path: Path) -> pa.Table:
+def read(path: Path, most: int = MOST_ROWS) -> pa.Table:
     """Read a Parquet table.
 
     Raises:
-        ValueError: the file is missing, is not Parquet or has absurdly many rows.
+        ValueError: the file is missing, is not Parquet or has more rows than `most`.
     """
     try:
         with pq.ParquetFile(path) as file:
-            if file.metadata.num_rows > MOST_ROWS:
-                raise ValueError(f"{file.metadata.num_rows} rows, at most {MOST_ROWS}")
+            if file.metadata.num_rows > most:
+                raise ValueError(f"{file.metadata.num_rows} rows, at most {most}")
             return file.read()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise ValueError(f"{path}: cannot be read ({files.plain(error)}); {files.REMEDY}") from None
