@@ -60,7 +60,7 @@ async def workflow(
             known = graph.read(root)
             stages = graph.select(known, target, upstream)
             if workers and not await remote.deployed():
-                raise ValueError("workers = true: needs the deployments; see README.md")
+                raise ValueError("workers = true: needs the deployments; see docs/prefect.md")
             async with interrupt.watch(flow_runs) as stop:
                 place = Place(root, stop, held.descriptor)
                 pool = remote.Pool(place, str(context.flow_run.id), known) if workers else None
@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with server.reach() as address:
         if address is None:
-            print("No Prefect server answers; this run brings its own. See README.md.")  # noqa: T201
+            print("No Prefect server answers; this run brings its own. See docs/prefect.md.")  # noqa: T201
         state = asyncio.run(_run(options))
     if state.is_completed():
         return 0

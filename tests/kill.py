@@ -38,7 +38,7 @@ CHANGES = {
 LOG = "repro.log"
 ENDING_S = 10.0  # what a stage may take to write a checkpoint after DVC is gone
 
-REMEDIES = {  # README: what DVC says of a file that it was writing when it was killed
+REMEDIES = {  # docs/faults.md: what DVC says of a file that it was writing when it was killed
     "RWLock-file": ".dvc/tmp/rwlock",
     "'dvc.lock' is invalid": "dvc.lock",
     "unable to read: 'dvc.lock'": "dvc.lock",
@@ -51,7 +51,7 @@ class Tally:
 
     kills: Counter[str] = field(default_factory=Counter)  # by who was killed
     during: Counter[str] = field(default_factory=Counter)  # by the stage that was at work
-    remedies: Counter[str] = field(default_factory=Counter)  # files removed as the README says
+    remedies: Counter[str] = field(default_factory=Counter)  # files removed as docs/faults.md says
     passes: int = 0
     compared: int = 0
     wrong: list[str] = field(default_factory=list)

@@ -94,7 +94,7 @@ def clones(tmp_path: Path, env: dict[str, str]) -> Iterator[tuple[Path, Path]]:
 
 @pytest.fixture(scope="module")
 def deployed(env: dict[str, str]) -> None:
-    """Deploy both flows into a pool, as the README says."""
+    """Deploy both flows into a pool, as docs/prefect.md says."""
     prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
     command([*prefect, "work-pool", "create", "lirf", "--type", "process"], ROOT, env)
     deploy = ["deploy", "--all", "--prefect-file", "pipeline/prefect.yaml"]
