@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from written import SPACE, edit_json, files, latents, rows, write_bank
 
 from lirf.store import banks, parts
 from lirf.store.files import write_json
 from lirf.store.space import Space
-from tests.lirf.store.support import SPACE, edit_json, files, latents, rows, write_bank
 
 
 def test_an_image_and_its_twin_are_a_group_and_every_refined_row_is_its_own():

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from written import SPACE, edit_json, files, latents, rows, write_bank
 
 from lirf.store import banks, parts
 from lirf.store.files import checksums
-from tests.lirf.store.support import SPACE, edit_json, files, latents, rows, write_bank
 
 
 @settings(deadline=None, max_examples=40)
