@@ -60,7 +60,7 @@ class Prepare(Section):
 
 
 class Dino(Section):
-    """Alignment to a vision transformer: see `lirf.autoencoder.alignment`.
+    """Alignment to a vision transformer: see `lirf.autoencoder.losses`.
 
     `weight` is relative to the reconstruction: at 1 both pull equally hard at the latents.
     """
@@ -121,7 +121,7 @@ class Autoencoder(Section):
 
 
 class Augmentation(Section):
-    """Random versions of every training image; strengths as in `lirf.images.augmentation.draw`."""
+    """Random versions of every training image; strengths as in `lirf.images.transforms.draw`."""
 
     views: Annotated[int, Field(ge=0)]
     seed: Seed

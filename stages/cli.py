@@ -135,7 +135,7 @@ def nearest(options: argparse.Namespace) -> None:
         return ae.decode(model.autoencoder, scaled, model.space, options.batch, where)
 
     shown_RCHW, train_NCHW = read(options.images)[: options.first], read(options.training)
-    extract = features.pixels().extract
+    extract = features.of("pixels").extract
     known_VNCHW = nearest_images.versions(train_NCHW, round_trip)
     memorised = metrics.find_memorised(
         extract(shown_RCHW), np.stack([extract(known) for known in known_VNCHW]), NEAREST

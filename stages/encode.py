@@ -14,7 +14,7 @@ import torch
 from lirf import params as settings
 from lirf.autoencoder import model as ae
 from lirf.autoencoder.model import Autoencoder
-from lirf.images import augmentation
+from lirf.images import transforms
 from lirf.params import BANK_ZERO, Params
 from lirf.sampling import seeds
 from lirf.store import banks, parts
@@ -29,7 +29,7 @@ VERSIONS_SCHEMA = pa.schema(
         ("id", pa.string()),
         ("image", pa.string()),  # id of the bank's row that it is a version of
         ("seed", pa.int64()),
-        *((name, pa.float32()) for name in augmentation.LABELS),
+        *((name, pa.float32()) for name in transforms.LABELS),
     ]
 )
 
@@ -65,11 +65,11 @@ def encode(
     read = parts.read_items(images)
     training, train_N = _of_split(rows, "train")
     others, heldout_H = _of_split(rows, "heldout")
-    versions, transforms = _versions(training["id"].to_pylist(), params.encode)
+    versions, done = _versions(training["id"].to_pylist(), params.encode)
     parents_A = train_N.repeat(params.encode.augmentation.views)
 
     def version(start: int, stop: int) -> np.ndarray:
-        return augmentation.apply(read(parents_A[start:stop]), transforms[start:stop])
+        return transforms.apply(read(parents_A[start:stop]), done[start:stop])
 
     sources = [
         Source("train", training["id"].to_pylist(), lambda a, b: read(train_N[a:b])),
@@ -130,14 +130,14 @@ def _raw(
 
 def _fingerprint(config: settings.Encode, model: Autoencoder, images: Path) -> str:
     """Return a hash of all that the latents depend on: numbers, inputs, code."""
-    code = [Path(inspect.getfile(module)) for module in (ae, augmentation, seeds)]
+    code = [Path(inspect.getfile(module)) for module in (ae, transforms, seeds)]
     facts = (config.model_dump_json(), model.fingerprint, torch.__version__)
     return scratch.fingerprint(facts, [images / parts.MANIFEST, *code])
 
 
 def _versions(
     ids: list[str], config: settings.Encode
-) -> tuple[pa.Table, list[augmentation.Transform]]:
+) -> tuple[pa.Table, list[transforms.Transform]]:
     """Return a row for each augmented version of every image, and what is done to the image.
 
     A version's seed depends on its image's id and its number alone: more copies, or more images,
@@ -149,17 +149,15 @@ def _versions(
         for id_ in ids
         for number, seed in enumerate(seeds.seeds(config.augmentation.seed, id_, views))
     ]
-    transforms = [
-        augmentation.draw(config.augmentation, seeds.generator(seed)) for _, _, seed in names
-    ]
-    labels_AL = np.array([one.label() for one in transforms]).reshape(-1, len(augmentation.LABELS))
+    done = [transforms.draw(config.augmentation, seeds.generator(seed)) for _, _, seed in names]
+    labels_AL = np.array([one.label() for one in done]).reshape(-1, len(transforms.LABELS))
     columns = {
         "id": [f"{id_}-version{number:04d}" for id_, number, _ in names],
         "image": [id_ for id_, _, _ in names],
         "seed": [seed for _, _, seed in names],
-        **dict(zip(augmentation.LABELS, labels_AL.T.astype(np.float32), strict=True)),
+        **dict(zip(transforms.LABELS, labels_AL.T.astype(np.float32), strict=True)),
     }
-    return pa.table(columns, schema=VERSIONS_SCHEMA), transforms
+    return pa.table(columns, schema=VERSIONS_SCHEMA), done
 
 
 def _bank_rows(rows: pa.Table) -> pa.Table:

@@ -14,7 +14,7 @@ from PIL.Image import Image
 
 from lirf.autoencoder import model as autoencoding
 from lirf.features import features as feature_spaces
-from lirf.features.features import Features
+from lirf.features.features import Encoder, Features
 from lirf.measure import metrics as measures
 from lirf.measure import nearest as nearest_images
 from lirf.measure.metrics import Memorised
@@ -92,11 +92,8 @@ def evaluate(
         return space.scale(autoencoding.encode(decoder, images_NCHW, batch, device))
 
     fake_MCHW = autoencoding.decode(decoder, z_MCHW, space, batch, device)
-    features = (
-        feature_spaces.pixels()
-        if params.evaluate.features == "pixels"
-        else feature_spaces.latents(decoder.fingerprint, encode)
-    )
+    encoder = Encoder(decoder.fingerprint, encode)
+    features = feature_spaces.of(params.evaluate.features, encoder)
     known_VNCHW = nearest_images.versions(
         real.train,
         lambda images_NCHW: autoencoding.decode(decoder, encode(images_NCHW), space, batch, device),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lirf.images import augmentation
+from lirf.images import transforms
 from lirf.params import Params
 from lirf.store import banks
 from lirf.training import checkpoint, device, training
@@ -18,7 +18,7 @@ def initialize(params: Params, bank: Path, weights: Out) -> None:
     The network has an input for augmentation labels where training will draw augmented images.
     """
     space = banks.read_register(bank).space
-    labels = len(augmentation.LABELS) if params.train.augment_share else 0
+    labels = len(transforms.LABELS) if params.train.augment_share else 0
     state = training.initial(params.initialize, space, device.choose("cpu"), labels)
     checkpoint.save(state, weights)
 

@@ -12,8 +12,7 @@ from lirf.autoencoder import model as ae
 from lirf.params import Params
 from lirf.report import pictures
 from lirf.training import device
-from stages.autoencoder import measure, obtain, origin, read, vision
-from stages.support import command
+from stages.support import autoencoders, command
 from stages.support.command import Out
 
 COLUMNS = {  # of the table, by the metric of the stage `autoencoder`
@@ -40,22 +39,20 @@ def spaces(params: Params, images: Path, runs: Out, table: Out, strips: Out) -> 
         ValueError: as the stage `autoencoder`; names the space.
     """
     where = device.of(params)
-    real = read(images)
     results: dict[str, dict[str, Any]] = {}
     drawn: list[Image] = []
     for name in params.spaces:
-        numbers = params.space(name)
         try:
-            seer = vision(numbers, where)
-            model, curve = obtain(numbers, real, seer, where, f"spaces-{name}")
+            task = autoencoders.task(f"spaces-{name}", params.space(name), images, where)
+            model, curve = autoencoders.obtain(task)
         except ValueError as error:
             raise ValueError(f"spaces.{name}: {error}") from None
         with TemporaryDirectory() as folder:
             ae.save(model, Path(folder) / name)
             saved = ae.load(Path(folder) / name, where)
-        found = measure(numbers, saved, real, seer, where)
-        results[name] = found.results | origin(numbers, curve)
-        drawn.append(pictures.captioned(found.strips, name))
+        found = autoencoders.judged(task, saved, curve)
+        results[name] = found.results
+        drawn.append(pictures.captioned(autoencoders.strips(found), name))
     _write_runs(runs, results)
     table.write_text(_table(results))
     pictures.save(pictures.beside(drawn), strips)

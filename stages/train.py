@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lirf.images import augmentation
+from lirf.images import transforms
 from lirf.networks import network
 from lirf.objectives import flow
 from lirf.params import Params
@@ -194,7 +194,7 @@ def _read_versions(
             f"{augmented}: empty, but train.augment_share = {params.train.augment_share}; set"
             " encode.augmentation.views and rerun `dvc repro`"
         )
-    labels_AL = np.stack([versions.rows[name].to_numpy() for name in augmentation.LABELS], axis=1)
+    labels_AL = np.stack([versions.rows[name].to_numpy() for name in transforms.LABELS], axis=1)
     return Augmented(
         torch.from_numpy(versions.latents).to(where), torch.from_numpy(labels_AL).to(where)
     )
@@ -306,7 +306,7 @@ def _fingerprint(job: Job) -> str:
     The manifests hold checksums of the other files.
     """
     config = job.params.train
-    modules = (augmentation, batches, compiling, flow, network, seeds, training, checkpoint)
+    modules = (transforms, batches, compiling, flow, network, seeds, training, checkpoint)
     code = [Path(str(module.__file__)) for module in modules]
     if config.stop_on.rule != "never":
         code += [code[0].with_name(f"{name}.py") for name in ("collapse", "neighbours", "sampler")]

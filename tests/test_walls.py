@@ -31,7 +31,7 @@ OWNERS = {  # the only files of lirf that may import a library
     "pyarrow": {"lirf.store.parts", "lirf.store.banks", "lirf.store.tables"},
     "faiss": {"lirf.neighbours.search"},
     "diffusers": {"lirf.autoencoder.model", *PUBLISHED},
-    "timm": {"lirf.features.features"},
+    "timm": {"lirf.features.vision"},
     "torchdiffeq": {"lirf.sampling.sampler"},
     "jinja2": {"lirf.report.page"},
     "accelerate": {"lirf.training.parallel"},

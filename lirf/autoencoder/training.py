@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from lirf import params
-from lirf.autoencoder import alignment, manifold
+from lirf.autoencoder import losses as terms
 from lirf.autoencoder import model as ae
-from lirf.features.features import Vision
-from lirf.images import augmentation
+from lirf.autoencoder import pairs
+from lirf.features.vision import Vision
+from lirf.images import transforms
 from lirf.store import files, tensors
 
 FORMAT = 1
@@ -88,7 +89,7 @@ def initial(
         assert vision is not None, "there is something to align to"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            head = alignment.head(config.latent_channels, config.dino.width, vision.width)
+            head = terms.head(config.latent_channels, config.dino.width, vision.width)
         head.to(device)
     generator = torch.Generator().manual_seed(config.seed)
     weights = [*model.parameters(), *(head.parameters() if head else ())]
@@ -124,11 +125,11 @@ def train(
         rate = config.learning_rate * _schedule(state.step / config.steps)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        i_P, j_P, state.queue = manifold.draw(
+        i_P, j_P, state.queue = pairs.draw(
             neighbours_NK, state.queue, config.batch // 2, state.generator
         )
         x_BCHW = ae.pixels_to_signal(images_NCHW[torch.cat([i_P, j_P]).numpy()])
-        x_BCHW = augmentation.shifted_pairs(x_BCHW, reach, state.generator).to(device)
+        x_BCHW = transforms.shifted_pairs(x_BCHW, reach, state.generator).to(device)
         losses, total = _losses(state, x_BCHW, config, vision)
         if not torch.isfinite(total):
             raise ValueError(
@@ -169,7 +170,7 @@ def _losses(
     losses = {
         "reconstruction": (error_BCHW.square() if square else error_BCHW.abs()).mean(),
         "kl": posterior.kl().float().mean() / mean_BCHW[0].numel(),
-        "manifold": manifold.loss(xi, xj, zi, zj),
+        "manifold": terms.manifold(xi, xj, zi, zj),
     }
     keeps = config.manifold_weight if config.alignment == "manifold" else 0.0
     total = losses["reconstruction"] + config.kl_weight * losses["kl"] + keeps * losses["manifold"]
@@ -177,13 +178,13 @@ def _losses(
         return losses, total
     features_BFhw = vision.patches(x_BCHW)
     if config.feature_weight:
-        losses["feature"] = alignment.loss(vision.patches(decoded_BCHW), features_BFhw, margin=0)
+        losses["feature"] = terms.alignment(vision.patches(decoded_BCHW), features_BFhw, margin=0)
         total = total + config.feature_weight * losses["feature"]
     if state.head is not None:
         mapped_BFHW = state.head(mean_BCHW)
-        losses["alignment"] = alignment.loss(mapped_BFHW, features_BFhw, config.dino.margin)
+        losses["alignment"] = terms.alignment(mapped_BFHW, features_BFhw, config.dino.margin)
         last = state.model.encoder.conv_out.weight
-        factor = alignment.balance(losses["reconstruction"], losses["alignment"], last)
+        factor = terms.balance(losses["reconstruction"], losses["alignment"], last)
         total = total + config.dino.weight * factor * losses["alignment"]
     return losses, total
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from lirf.features.features import mirror
+from lirf.images.transforms import mirror
 from lirf.measure.metrics import Memorised
 from lirf.report import pictures
 

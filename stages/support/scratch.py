@@ -83,7 +83,7 @@ def resume(folder: Path, read: Callable[[Path], State]) -> State | None:
     for found in sorted(folder.glob("step-*"), reverse=True):
         try:
             return read(found)
-        except (ValueError, OSError):  # a disk that lost power in mid-write
+        except (ValueError, OSError, EOFError):  # a disk that lost power in mid-write
             shutil.rmtree(found)
     return None
 

@@ -32,7 +32,7 @@ def main() -> None:
     }
     print(f"| features | of | {' | '.join(COLUMNS)} |")
     print(f"|---|---|{'---:|' * len(COLUMNS)}")
-    for space in (features.pixels(), run.latents()):
+    for space in (features.of("pixels"), run.latents()):
         real_NF, known_VNF = space.extract(run.heldout[half:]), space.extract(run.train)[None]
         for name, images in scored.items():
             found, _ = metrics.compare(space.extract(images), real_NF, known_VNF, NEIGHBOURS)

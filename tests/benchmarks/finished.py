@@ -57,7 +57,7 @@ class Finished:
 
     def latents(self) -> features.Features:
         """Return the feature space of `evaluate.features: latents`."""
-        return features.latents(self.autoencoder.fingerprint, self.encode)
+        return features.of("latents", features.Encoder(self.autoencoder.fingerprint, self.encode))
 
     def model(self, run: str, config: Sample) -> Drawing:
         """Return what draws of a model."""

@@ -63,7 +63,7 @@ def measure(data: Path, samples: int, solvers: dict[str, tuple[int, ...]]) -> li
     """Return a row for every solver and number of steps."""
     run, numbers = Finished.read(data), params.load(ROOT / "params.yaml")
     field, shape = run.model("final", numbers.sample).field, run.space.shape
-    extract = features.pixels().extract
+    extract = features.of("pixels").extract
     known_VNF = np.stack([extract(one) for one in nearest.versions(run.train, run.again)])
     real_NF = extract(run.heldout)
     noise = sampler.seeds(numbers.evaluate.seed, "evaluate", samples)

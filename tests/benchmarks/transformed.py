@@ -14,8 +14,8 @@ import numpy as np
 from finished import ROOT, Finished
 
 from lirf import params
-from lirf.features.features import pixels
-from lirf.images import augmentation
+from lirf.features import pixels
+from lirf.images import transforms
 from lirf.measure import metrics, nearest
 from lirf.sampling import sampler, seeds
 
@@ -32,8 +32,8 @@ def main() -> None:
     moved = []
     for seed in seeds.seeds(1, "transformed", options.versions):
         generator = np.random.default_rng(seed)
-        drawn = [augmentation.draw(numbers.encode.augmentation, generator) for _ in run.train]
-        moved.append(augmentation.apply(run.train, drawn))
+        drawn = [transforms.draw(numbers.encode.augmentation, generator) for _ in run.train]
+        moved.append(transforms.apply(run.train, drawn))
     plain = nearest.versions(run.train, run.again)
     both = [*plain, *moved, *map(run.again, moved)]
     noise = sampler.seeds(numbers.evaluate.seed, "evaluate", options.samples)
@@ -41,7 +41,7 @@ def main() -> None:
     for name in ("baseline", "final"):
         drawn = run.model(name, numbers.sample).sample(noise)
         scored[name] = run.decode(np.concatenate([z_BCHW.numpy() for z_BCHW in drawn]))
-    extract = pixels().extract
+    extract = pixels.extract
     print(f"| of | copies | copies of any of {len(both)} versions |\n|---|---:|---:|")
     for name, images in scored.items():
         shares = []

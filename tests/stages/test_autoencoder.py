@@ -116,16 +116,6 @@ def test_without_held_out_images_their_metrics_are_absent(tmp_path: Path) -> Non
     assert outputs["reconstructions"].is_file()
 
 
-def test_the_loss_curve_is_short_and_keeps_the_last_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("stages.autoencoder.CURVE_ROWS", 5)
-    images = write_images(tmp_path / "images", train=8, heldout=0)
-    outputs = run(tmp_path / "a", images, numbers(steps=11))
-    steps = [int(line.split("\t")[0]) for line in outputs["loss"].read_text().splitlines()[1:]]
-    assert steps == [2, 5, 8, 11]
-
-
 def test_an_odd_resolution_is_refused_before_training(tmp_path: Path) -> None:
     images = write_images(tmp_path / "images", train=8, heldout=0, side=9)
     with pytest.raises(ValueError, match=r"prepare.resolution = 9"):

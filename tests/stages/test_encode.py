@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from lirf import params
 from lirf.autoencoder import model as ae
-from lirf.images import augmentation
+from lirf.images import transforms
 from lirf.params import Params
 from lirf.sampling import seeds
 from lirf.store import banks, parts
@@ -164,10 +164,10 @@ def test_every_training_row_gets_copies_and_the_bank_stays_as_it_is(
     # What is in the label is what was done: the latent is that of the image so transformed.
     part, loaded = parts.read(images), ae.load(model, torch.device("cpu"))
     strengths = numbers().encode.augmentation
-    drawn = [augmentation.draw(strengths, seeds.generator(row["seed"])) for row in rows]
-    labels = np.array([[row[name] for name in augmentation.LABELS] for row in rows])
+    drawn = [transforms.draw(strengths, seeds.generator(row["seed"])) for row in rows]
+    labels = np.array([[row[name] for name in transforms.LABELS] for row in rows])
     np.testing.assert_allclose(labels, [one.label() for one in drawn], atol=1e-6)
-    pixels = augmentation.apply(part.array[:6].repeat(3, axis=0), drawn)
+    pixels = transforms.apply(part.array[:6].repeat(3, axis=0), drawn)
     raw = ae.encode(loaded, pixels, 18, torch.device("cpu"))
     np.testing.assert_allclose(versions.space.unscale(versions.latents), raw, atol=1e-5)
 

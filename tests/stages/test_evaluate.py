@@ -14,6 +14,7 @@ from PIL import Image
 from lirf import params as settings
 from lirf.autoencoder import model as autoencoding
 from lirf.features import features
+from lirf.images import transforms
 from lirf.measure import metrics
 from lirf.params import Params
 from lirf.report import pictures
@@ -145,7 +146,7 @@ def test_the_first_samples_are_kept_with_what_they_are_nearest_to(made, inputs):
         assert row["ratio"] == pytest.approx(row["distance"][0] / row["distance"][1], abs=1e-5)
         assert row["memorised"] == (row["ratio"] < metrics.MEMORISED_RATIO)
         image = known.array[ids.index(row["nearest"][0])][None]
-        image = features.mirror(image) if row["mirrored"][0] else image
+        image = transforms.mirror(image) if row["mirrored"][0] else image
         raw = autoencoding.encode(decoder, image, 1, torch.device("cpu"))
         back = autoencoding.decode(decoder, space.scale(raw), space, 1, torch.device("cpu"))
         versions = np.concatenate([image, back]) / 255
@@ -176,11 +177,13 @@ def test_memory_is_the_training_images_after_the_round_trip(inputs, tmp_path):
     decoder = autoencoding.load(inputs["autoencoder"], cpu)
     images = parts.read(inputs["images"]).array
     drawn = mixup.memory(bank.latents, seeds.seeds(1, "evaluate", SAMPLES))
-    pixels = features.pixels()
+    pixels = features.of("pixels")
     expected, _ = metrics.compare(
         pixels.extract(autoencoding.decode(decoder, drawn, bank.space, params.sample.images, cpu)),
         pixels.extract(images[TRAIN:]),
-        np.stack([pixels.extract(images[:TRAIN]), pixels.extract(features.mirror(images[:TRAIN]))]),
+        np.stack(
+            [pixels.extract(images[:TRAIN]), pixels.extract(transforms.mirror(images[:TRAIN]))]
+        ),
         3,
     )
     for key in ("precision", "coverage", "density", "vendi"):

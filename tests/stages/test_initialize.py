@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lirf import params
-from lirf.images import augmentation
+from lirf.images import transforms
 from lirf.store import banks
 from lirf.store.space import Space
 from lirf.training import checkpoint
@@ -43,7 +43,7 @@ def test_the_network_takes_labels_where_augmented_images_are_drawn(tmp_path: Pat
     initialize(NUMBERS, bank, Out(tmp_path / "plain"))
     initialize(NUMBERS.model_copy(update={"train": section}), bank, Out(tmp_path / "told"))
     configs = [checkpoint.read_document(tmp_path / name)["network"] for name in ("plain", "told")]
-    assert configs[1] == {**configs[0], "labels": len(augmentation.LABELS)}
+    assert configs[1] == {**configs[0], "labels": len(transforms.LABELS)}
 
 
 def test_a_patch_that_does_not_fit_is_named(tmp_path: Path, bank: Path):

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from lirf import params
-from lirf.images import augmentation
+from lirf.images import transforms
 from lirf.store import banks
 from lirf.store.space import Space
 from lirf.training import checkpoint, training
@@ -59,7 +59,7 @@ def write_versions(folder: Path, count: int, space: Space = SPACE, seed: int = 0
     if folder.exists():
         shutil.rmtree(folder)
     random = np.random.default_rng(seed)
-    labels = {name: random.random(count, np.float32) for name in augmentation.LABELS}
+    labels = {name: random.random(count, np.float32) for name in transforms.LABELS}
     latents = random.standard_normal((count, *space.shape), np.float32)
     banks.write_latents(folder, latents, pa.table(labels), space)
     return folder
@@ -86,7 +86,7 @@ def start(tmp_path: Path) -> Path:
 @pytest.fixture
 def told(tmp_path: Path) -> Path:
     """Return untrained weights of a network that takes augmentation labels."""
-    return write_start(tmp_path / "told", labels=len(augmentation.LABELS))
+    return write_start(tmp_path / "told", labels=len(transforms.LABELS))
 
 
 @pytest.fixture(autouse=True)

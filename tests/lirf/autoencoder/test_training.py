@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from lirf import params
-from lirf.autoencoder import manifold, training
 from lirf.autoencoder import model as ae
-from lirf.features.features import Vision
+from lirf.autoencoder import pairs, training
+from lirf.features.vision import Vision
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -65,7 +65,7 @@ def advance(
     steps: int,
     seen: Vision | None = None,
 ) -> list[dict[str, float]]:
-    neighbours = manifold.neighbours(images, config.manifold_neighbours)
+    neighbours = pairs.neighbours(images, config.manifold_neighbours)
     return list(training.train(state, images, neighbours, config, steps, seen))
 
 

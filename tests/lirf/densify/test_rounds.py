@@ -10,7 +10,7 @@ import torch
 
 from lirf import params
 from lirf.densify import rounds
-from lirf.images import augmentation
+from lirf.images import transforms
 from lirf.store import banks, tables
 from lirf.store.space import Space
 from lirf.training import checkpoint, training
@@ -66,14 +66,14 @@ def augmented() -> training.Augmented:
     random = np.random.default_rng(1)
     versions, labels = (
         torch.from_numpy(random.standard_normal(shape, np.float32))
-        for shape in ((5, *SPACE.shape), (5, len(augmentation.LABELS)))
+        for shape in ((5, *SPACE.shape), (5, len(transforms.LABELS)))
     )
     return training.Augmented(versions, labels)
 
 
 def start(small: params.Params) -> training.State:
     """Return the untrained state of a network that takes augmentation labels."""
-    return training.initial(small.initialize, SPACE, CPU, len(augmentation.LABELS))
+    return training.initial(small.initialize, SPACE, CPU, len(transforms.LABELS))
 
 
 def begin(latents: np.ndarray) -> rounds.Bank:
@@ -92,7 +92,7 @@ def write_start(
     }
     (folder / "r00").mkdir()
     banks.write(folder / "r00" / "bank", "r00", latents, banks.bank_rows(columns), SPACE)
-    labels = dict(zip(augmentation.LABELS, augmented.labels.numpy().T, strict=True))
+    labels = dict(zip(transforms.LABELS, augmented.labels.numpy().T, strict=True))
     versions = folder / "r00" / "augmented"
     banks.write_latents(versions, augmented.latents.numpy(), pa.table(labels), SPACE)
     checkpoint.save(start(small), folder / "r00" / "weights")

@@ -24,7 +24,7 @@ def test_versions_are_the_images_their_mirror_images_and_the_round_trips_of_both
 
 def test_a_mirrored_copy_is_framed_and_shown_beside_its_mirror_image():
     samples = np.stack([TRAIN[3, ..., ::-1], TRAIN[3, ..., ::-1] // 2])
-    extract = features.pixels().extract
+    extract = features.of("pixels").extract
     versions = nearest.versions(TRAIN, halved)
     memorised = metrics.find_memorised(
         extract(samples), np.stack([extract(one) for one in versions])

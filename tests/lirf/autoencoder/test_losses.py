@@ -1,4 +1,4 @@
-"""The manifold loss: its value, its laws, and the pairs that it is measured on."""
+"""The losses: their values and laws, and gradients brought to one length."""
 
 from __future__ import annotations
 
@@ -7,8 +7,55 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from lirf.autoencoder import manifold
+from lirf.autoencoder import losses
+
+
+def columns(*angles: float) -> torch.Tensor:
+    """Return features [1, 2, 1, W] that point at the given angles."""
+    angle_W = torch.tensor(angles)
+    return torch.stack([angle_W.cos(), angle_W.sin()])[None, :, None]
+
+
+@pytest.mark.parametrize(
+    ("margin", "expected"), [(0.0, (0 + 1 + 2) / 3), (0.5, (0 + 0.5 + 1.5) / 3)]
+)
+def test_the_loss_is_one_less_the_cosine_beyond_the_margin(margin: float, expected: float) -> None:
+    found = losses.alignment(columns(0, 0, 0), 7 * columns(0, torch.pi / 2, torch.pi), margin)
+    assert found.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_lengths_do_not_matter_and_grids_may_differ() -> None:
+    features_BFhw = torch.randn(2, 5, 1, 1, generator=torch.Generator().manual_seed(0))
+    mapped_BFHW = 3 * features_BFhw.expand(-1, -1, 4, 4)
+    assert losses.alignment(mapped_BFHW, features_BFhw, 0).item() == pytest.approx(0, abs=1e-6)
+    assert losses.alignment(features_BFhw, mapped_BFHW, 0).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_head_acts_on_every_place_by_itself() -> None:
+    torch.manual_seed(0)
+    head = losses.head(2, 8, 5)
+    z_BCHW = torch.randn(1, 2, 3, 3)
+    whole = head(z_BCHW)
+    assert whole.shape == (1, 5, 3, 3)
+    torch.testing.assert_close(whole[..., 1:2, 2:3], head(z_BCHW[..., 1:2, 2:3]))
+
+
+def test_balanced_losses_pull_equally_hard() -> None:
+    weight = nn.Parameter(torch.tensor([1.0, -2.0, 0.5]))
+    reference, other = (weight**2).sum(), 1e-3 * weight.sum()
+    factor = losses.balance(reference, other, weight)
+    assert not factor.requires_grad
+    (balanced,) = torch.autograd.grad(factor * other, weight)
+    expected = torch.linalg.vector_norm(2 * weight.detach())
+    assert torch.linalg.vector_norm(balanced).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_loss_that_has_nothing_to_say_stays_silent() -> None:
+    weight = nn.Parameter(torch.tensor([1.0, -2.0]))
+    reference, other = (weight**2).sum(), 0 * weight.sum()
+    assert (losses.balance(reference, other, weight) * other).item() == 0
 
 
 def quartet(seed: int, pairs: int) -> list[torch.Tensor]:
@@ -32,7 +79,7 @@ def reference(xi: np.ndarray, xj: np.ndarray, zi: np.ndarray, zj: np.ndarray) ->
 def test_loss_agrees_with_float64(pairs: int) -> None:
     four = quartet(0, pairs)
     expected = reference(*(part.double().numpy() for part in four))
-    assert manifold.loss(*four).item() == pytest.approx(expected, rel=1e-5, abs=1e-9)
+    assert losses.manifold(*four).item() == pytest.approx(expected, rel=1e-5, abs=1e-9)
 
 
 scales = st.floats(1e-3, 1e3)
@@ -42,8 +89,8 @@ scales = st.floats(1e-3, 1e3)
 @given(seed=st.integers(0, 2**31), pairs=st.integers(1, 12), a=scales, b=scales)
 def test_loss_knows_no_scale(seed: int, pairs: int, a: float, b: float) -> None:
     xi, xj, zi, zj = quartet(seed, pairs)
-    scaled = manifold.loss(a * xi, a * xj, b * zi, b * zj)
-    torch.testing.assert_close(scaled, manifold.loss(xi, xj, zi, zj), rtol=1e-3, atol=1e-6)
+    scaled = losses.manifold(a * xi, a * xj, b * zi, b * zj)
+    torch.testing.assert_close(scaled, losses.manifold(xi, xj, zi, zj), rtol=1e-3, atol=1e-6)
 
 
 @settings(deadline=None)  # the first call may load libraries
@@ -53,13 +100,13 @@ def test_loss_of_a_similarity_is_zero(seed: int, pairs: int, scale: float) -> No
     generator = torch.Generator().manual_seed(seed)
     rotation, _ = torch.linalg.qr(torch.randn(16, 16, generator=generator))
     zi, zj = (scale * (x.flatten(1) @ rotation + 3).reshape(-1, 4, 2, 2) for x in (xi, xj))
-    assert manifold.loss(xi, xj, zi, zj).item() < 1e-7
+    assert losses.manifold(xi, xj, zi, zj).item() < 1e-7
 
 
 def test_gradient_neither_shrinks_nor_stretches_the_latents() -> None:
     xi, xj, zi, zj = quartet(1, 9)
     scale = torch.tensor(1.0, requires_grad=True)
-    manifold.loss(xi, xj, scale * zi, scale * zj).backward()
+    losses.manifold(xi, xj, scale * zi, scale * zj).backward()
     assert scale.grad is not None
     assert abs(scale.grad.item()) < 1e-5
 
@@ -68,11 +115,11 @@ def test_gradient_is_finite_where_latents_coincide() -> None:
     xi, xj, zi, zj = quartet(2, 5)
     zj[0] = zi[0]
     zi.requires_grad_()
-    manifold.loss(xi, xj, zi, zj).backward()
+    losses.manifold(xi, xj, zi, zj).backward()
     assert zi.grad is not None
     assert torch.isfinite(zi.grad).all()
     collapsed = torch.zeros_like(zi, requires_grad=True)
-    value = manifold.loss(xi, xj, collapsed, collapsed * 2)
+    value = losses.manifold(xi, xj, collapsed, collapsed * 2)
     value.backward()
     assert torch.isfinite(value)
     assert collapsed.grad is not None
@@ -82,34 +129,7 @@ def test_gradient_is_finite_where_latents_coincide() -> None:
 def test_loss_tells_a_broken_neighbourhood() -> None:
     xi, xj, _, _ = quartet(3, 25)
     z_i, z_j = xi.clone(), xj.clone()
-    kept = manifold.loss(xi, xj, z_i, z_j)
+    kept = losses.manifold(xi, xj, z_i, z_j)
     z_j[:5] = z_i[:5] + 10 * (z_j[:5] - z_i[:5])
     assert kept.item() < 1e-7
-    assert manifold.loss(xi, xj, z_i, z_j).item() > 1
-
-
-def test_neighbours_are_the_nearest_others() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (30, 1, 8, 8), dtype=np.uint8)
-    flat = images.reshape(30, -1).astype(np.float64)
-    distances = np.linalg.norm(flat[:, None] - flat[None], axis=2)
-    np.fill_diagonal(distances, np.inf)
-    expected = np.argsort(distances, axis=1, kind="stable")[:, :4]
-    np.testing.assert_array_equal(manifold.neighbours(images, 4).numpy(), expected)
-
-
-def test_too_few_images_for_the_neighbours() -> None:
-    images = np.zeros((4, 1, 8, 8), np.uint8)
-    with pytest.raises(ValueError, match=r"manifold_neighbours = 4.* only 4 training"):
-        manifold.neighbours(images, 4)
-
-
-def test_pairs_join_neighbours_and_visit_every_image_equally() -> None:
-    neighbours_NK = torch.tensor([[(i + 1) % 10, (i + 2) % 10] for i in range(10)])
-    generator = torch.Generator().manual_seed(0)
-    queue, drawn = torch.empty(0, dtype=torch.int64), []
-    for _ in range(25):
-        i_P, j_P, queue = manifold.draw(neighbours_NK, queue, 4, generator)
-        drawn.append((i_P, j_P))
-    i, j = (torch.cat(parts) for parts in zip(*drawn, strict=True))
-    assert torch.bincount(i).tolist() == [10] * 10
-    assert set(((j - i) % 10).tolist()) == {1, 2}
+    assert losses.manifold(xi, xj, z_i, z_j).item() > 1

@@ -138,3 +138,8 @@ def shifted_pairs(x_BCHW: torch.Tensor, reach: int, generator: torch.Generator) 
             for image_CHW, (top, left) in zip(padded_BCHW, corners * 2, strict=True)
         ]
     )
+
+
+def mirror(images_NCHW: np.ndarray) -> np.ndarray:
+    """Return the images with left and right exchanged."""
+    return np.ascontiguousarray(images_NCHW[..., ::-1])

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from hypothesis.extra.numpy import arrays
 
 from lirf import params
-from lirf.images import augmentation
-from lirf.images.augmentation import Transform, shifted_pairs
+from lirf.images import transforms
+from lirf.images.transforms import Transform, shifted_pairs
 from lirf.sampling import seeds
 
 STRENGTHS = params.Augmentation(
@@ -35,7 +36,7 @@ def noise(count: int, side: int = 8) -> np.ndarray:
 
 
 def apply_one(image_CHW: np.ndarray, transform: Transform) -> np.ndarray:
-    return augmentation.apply(image_CHW[None], [transform])[0]
+    return transforms.apply(image_CHW[None], [transform])[0]
 
 
 def ramp(count: int) -> torch.Tensor:
@@ -68,7 +69,7 @@ def test_a_pair_moves_alike_and_no_reach_is_no_move() -> None:
 def test_nothing_done_is_the_image_and_a_label_of_zeros() -> None:
     image = noise(1)[0]
     np.testing.assert_array_equal(apply_one(image, Transform()), image)
-    assert Transform().label() == (0,) * len(augmentation.LABELS)
+    assert Transform().label() == (0,) * len(transforms.LABELS)
 
 
 def test_each_transform_does_what_it_is_called() -> None:
@@ -129,7 +130,7 @@ def test_equal_stretches_have_equal_labels(transform: Transform) -> None:
 
 def test_draws_have_their_strengths() -> None:
     drawn = [
-        augmentation.draw(STRENGTHS, seeds.generator(seed))
+        transforms.draw(STRENGTHS, seeds.generator(seed))
         for seed in seeds.seeds(0, "train-00000", 4000)
     ]
     assert np.mean([one.flip for one in drawn]) == pytest.approx(0.5, abs=0.04)
@@ -144,19 +145,28 @@ def test_draws_have_their_strengths() -> None:
 
 def test_strengths_of_zero_leave_the_image_alone_and_the_other_draws_as_they_are() -> None:
     nothing = {"flip": False, "shift": 0.0, "rotation": 0.0, "scale": 0.0, "anisotropy": 0.0}
-    still = augmentation.draw(STRENGTHS.model_copy(update=nothing), seeds.generator(7))
-    assert still.label() == (0,) * len(augmentation.LABELS)
-    some = augmentation.draw(
+    still = transforms.draw(STRENGTHS.model_copy(update=nothing), seeds.generator(7))
+    assert still.label() == (0,) * len(transforms.LABELS)
+    some = transforms.draw(
         STRENGTHS.model_copy(update={**nothing, "anisotropy": 0.3}), seeds.generator(7)
     )
-    whole = augmentation.draw(STRENGTHS, seeds.generator(7))
+    whole = transforms.draw(STRENGTHS, seeds.generator(7))
     assert (some.stretch, some.axis) == (whole.stretch, whole.axis)
 
 
 def test_a_version_is_the_same_whatever_the_batch() -> None:
     images = noise(5)
-    drawn = [augmentation.draw(STRENGTHS, seeds.generator(seed)) for seed in range(5)]
-    together = augmentation.apply(images, drawn)
+    drawn = [transforms.draw(STRENGTHS, seeds.generator(seed)) for seed in range(5)]
+    together = transforms.apply(images, drawn)
     assert not (together == images).all(axis=(1, 2, 3)).any()
     for image, transform, version in zip(images, drawn, together, strict=True):
         np.testing.assert_array_equal(apply_one(image, transform), version)
+
+
+@given(
+    arrays(np.uint8, st.tuples(st.integers(1, 3), st.sampled_from([1, 3]), st.just(4), st.just(5)))
+)
+def test_mirroring_turns_left_and_right_around_and_twice_is_nothing(images):
+    mirrored = transforms.mirror(images)
+    np.testing.assert_array_equal(mirrored[..., 0], images[..., -1])
+    np.testing.assert_array_equal(transforms.mirror(mirrored), images)
