@@ -11,7 +11,7 @@ from stages.support.command import Out
 
 
 def unpack(params: Params, dataset: str, images: Out) -> None:  # noqa: ARG001 - every stage has it
-    """Write the embedded image set `dataset` to the folder `images`.
+    """Write the bundled image set `dataset` to the folder `images`.
 
     Training images go to `train/`, held-out ones, where there are any, to `heldout/`.
 
@@ -20,7 +20,7 @@ def unpack(params: Params, dataset: str, images: Out) -> None:  # noqa: ARG001 -
     """
     if dataset not in bundled.DATASETS:
         known = " or ".join(bundled.DATASETS)
-        raise ValueError(f"--dataset {dataset}: no such embedded image set; give {known}")
+        raise ValueError(f"--dataset {dataset}: no such bundled image set; give {known}")
     images.mkdir()
     for name, split, pixels_HW in bundled.DATASETS[dataset]():
         (images / split).mkdir(exist_ok=True)

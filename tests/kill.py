@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from tiny import DVC, TINY, environment, hashes, make_project
 
-TARGETS = ("report", "page", "publish")  # all but the embedded images, which are not of the loop
+TARGETS = ("report", "page", "publish")  # all but the bundled images, which are not of the loop
 STEPS = {"r01": ("r00", 300), "final": ("r01", 300), "baseline": ("r00", 600)}
 CHANGES = {
     **TINY,

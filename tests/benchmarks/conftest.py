@@ -94,7 +94,7 @@ class Machine:
         return 2 * side**3 / min(seconds(lambda: x @ x) for _ in range(5))
 
     @staticmethod
-    def memorised(count: int = 2**28) -> float:
+    def copying(count: int = 2**28) -> float:
         """Return bytes a second that the GPU copies, reading and writing counted."""
         x = torch.empty(count, device="cuda")
         return 8 * count / min(seconds(x.clone) for _ in range(5))

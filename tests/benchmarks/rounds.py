@@ -37,7 +37,7 @@ used = resource.getrusage(resource.RUSAGE_CHILDREN)
 open("used", "w").write(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss]))
 sys.exit(code)
 """
-READ = "import pathlib; from lirf import store; store.read_register(pathlib.Path('r00'))"
+READ = "import pathlib; from lirf.store import banks; banks.read_register(pathlib.Path('r00'))"
 DVC = """
 stages:
   merge:

@@ -1,4 +1,4 @@
-"""Frechet distance and copies against evaluations of the network, for every solver.
+"""Frechet distance and memorised samples against evaluations of the network, for every solver.
 
     python tests/benchmarks/solvers.py [--data DIR ...] [--out DIR] [--samples N] [--no-dopri5]
 
@@ -99,7 +99,7 @@ def write(rows: list[Row], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "solvers.tsv").write_text(report.tsv([asdict(row) for row in rows]))
     table = [
-        "| solver | steps | evaluations | Frechet | copies | s |",
+        "| solver | steps | evaluations | Frechet | memorised | s |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     table += [
@@ -122,7 +122,7 @@ def write(rows: list[Row], out: Path) -> None:
 
 def draw(rows: list[Row], path: Path) -> None:
     """Draw both measures over evaluations."""
-    titles = {"frechet": "Frechet distance", "memorised": "share of copies"}
+    titles = {"frechet": "Frechet distance", "memorised": "share of memorised samples"}
     ticks = (5, 10, 20, 40, 80)
     with report.drawing(path, 9, 3.6) as figure:
         for axis, (name, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):

@@ -278,7 +278,7 @@ def test_two_runs_write_the_same_bytes(source: Path, tmp_path: Path):
     assert contents[0] == contents[1]
 
 
-def test_embedded_faces_are_prepared_whole(tmp_path: Path):
+def test_bundled_faces_are_prepared_whole(tmp_path: Path):
     unpack(numbers(), "faces", Out(tmp_path / "faces"))
     prepare(
         numbers(resolution=24, flip=True),
