@@ -113,7 +113,7 @@ def nearest(options: argparse.Namespace) -> None:
 
     from lirf.autoencoder import model as ae
     from lirf.features import features
-    from lirf.images import reading
+    from lirf.images import decode, folder
     from lirf.measure import metrics
     from lirf.measure import nearest as nearest_images
     from lirf.publish import export
@@ -123,11 +123,11 @@ def nearest(options: argparse.Namespace) -> None:
     where = device.choose(options.device)
     model = export.load(options.model, where)
 
-    def read(folder: Path) -> np.ndarray:
-        found = [file for file in reading.find(folder)[0] if file.split == "train"]
+    def read(where: Path) -> np.ndarray:
+        found = [file for file in folder.find(where)[0] if file.split == "train"]
         if not found:
-            raise ValueError(f"{folder}: all images in it are held out; there are none to compare")
-        return np.stack([reading.load(file, model.prepare).pixels for file in found])
+            raise ValueError(f"{where}: all images in it are held out; there are none to compare")
+        return np.stack([decode.load(file.path, model.prepare).pixels for file in found])
 
     def round_trip(images_NCHW: np.ndarray) -> np.ndarray:
         raw = ae.encode(model.autoencoder, images_NCHW, options.batch, where)

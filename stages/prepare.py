@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lirf.images import reading as imaging
-from lirf.images.reading import BadImage, PreparedImage, Row
+from lirf.images import decode, folder
+from lirf.images.decode import BadImage, Decoded
+from lirf.images.folder import ImageFile, Row
 from lirf.params import Params
 from lirf.store import files, parts
 from stages.support import command
@@ -41,76 +42,59 @@ def prepare(params: Params, source: Path, images: Out, metrics: Out) -> None:
     Raises:
         ValueError: the folder or one of its images cannot be used, or too few are left.
     """
-    found, others = imaging.find(source)
-    usable: list[PreparedImage] = []
-    bad: list[BadImage] = []
+    found, others = folder.find(source)
+    usable: list[tuple[ImageFile, Decoded]] = []
+    skipped: list[BadImage] = []
     for file in track(found, len(found), "prepare"):
         try:
-            usable.append(imaging.load(file, params.prepare))
+            usable.append((file, decode.load(file.path, params.prepare)))
         except BadImage as error:
             if params.prepare.on_bad_image == "fail":
                 raise ValueError(
                     f"{error}; fix or remove the file, or set prepare.on_bad_image: skip"
                 ) from None
-            bad.append(error)
-    rows, repeats = imaging.distinct(usable, params.prepare.flip)
-    counts = _count(rows, len(bad), len(repeats))
-    _report(bad, repeats, counts, others, params.prepare.colour)
+            skipped.append(error)
+    rows, repeats = folder.distinct(usable, params.prepare.flip)
+    originals = [row for row in rows if not row.flip]
+    counts = {
+        "train": sum(row.file.split == "train" for row in originals),
+        "heldout": sum(row.file.split == "heldout" for row in originals),
+        "mirrored": len(rows) - len(originals),
+        "skipped": len(skipped),
+        "duplicates": len(repeats),
+        "converted": sum("converted from" in row.image.done for row in originals),
+    }
+    lines = [f"warning: skipped {error}" for error in skipped]
+    lines += [_left_out(file, row) for file, row in repeats]
+    lines.append(
+        f"prepare: {counts['train']} to train on, {counts['mirrored']} of them also mirrored,"
+        f" {counts['heldout']} held out; {counts['converted']} converted to"
+        f" {params.prepare.colour}, {counts['skipped']} skipped, {counts['duplicates']} duplicates"
+        f" left out, {others} other files ignored"
+    )
+    print("\n".join(lines), file=sys.stderr)  # noqa: T201
     _require_enough(source, params, counts)
     attributes = {"colour": params.prepare.colour, "resolution": params.prepare.resolution}
     parts.write(images, np.stack([row.pixels for row in rows]), _table(rows), attributes)
     files.write_json(metrics, counts)
 
 
-def _count(rows: list[Row], skipped: int, duplicates: int) -> dict[str, int]:
-    """Return how many images there are of each kind; mirror images count in `mirrored` alone."""
-    originals = [row.image for row in rows if not row.flip]
-    return {
-        "train": sum(image.file.split == "train" for image in originals),
-        "heldout": sum(image.file.split == "heldout" for image in originals),
-        "mirrored": len(rows) - len(originals),
-        "skipped": skipped,
-        "duplicates": duplicates,
-        "converted": sum("converted from" in image.done for image in originals),
-    }
-
-
-def _report(
-    bad: list[BadImage],
-    repeats: list[tuple[PreparedImage, Row]],
-    counts: dict[str, int],
-    others: int,
-    colour: str,
-) -> None:
-    """Say on standard error what was left out, and sum up."""
-    lines = [f"warning: skipped {error}" for error in bad]
-    for image, row in repeats:
-        twin = f"the mirror image of {row.image.file.name}" if row.flip else row.image.file.name
-        leak = "held-out image " if image.file.split == "heldout" else ""
-        lines.append(f"warning: left out {leak}{image.file.name}: identical to {twin}")
-    lines.append(
-        f"prepare: {counts['train']} to train on, {counts['mirrored']} of them also mirrored,"
-        f" {counts['heldout']} held out; {counts['converted']} converted to {colour},"
-        f" {counts['skipped']} skipped, {counts['duplicates']} duplicates left out,"
-        f" {others} other files ignored"
-    )
-    print("\n".join(lines), file=sys.stderr)  # noqa: T201
+def _left_out(file: ImageFile, row: Row) -> str:
+    """Say which file is left out, and which one it repeats."""
+    twin = f"the mirror image of {row.file.name}" if row.flip else row.file.name
+    leak = "held-out image " if file.split == "heldout" else ""
+    return f"warning: left out {leak}{file.name}: identical to {twin}"
 
 
 def _require_enough(source: Path, params: Params, counts: dict[str, int]) -> None:
     """Raise unless every training image can have the neighbours that later stages look up."""
-    least, remedy = max(
-        (LEAST, "add images"),
-        (
-            params.correct.neighbours + 1,
-            f"add images or lower correct.neighbours = {params.correct.neighbours}",
-        ),
-        (
-            params.autoencoder.manifold_neighbours + 1,
-            "add images or lower autoencoder.manifold_neighbours ="
-            f" {params.autoencoder.manifold_neighbours}",
-        ),
-    )
+    needed = {
+        "correct.neighbours": params.correct.neighbours,
+        "autoencoder.manifold_neighbours": params.autoencoder.manifold_neighbours,
+    }
+    key, most = max(needed.items(), key=lambda one: one[1])
+    least = max(LEAST, most + 1)
+    remedy = f"add images or lower {key} = {most}" if least > LEAST else "add images"
     if counts["train"] < least:
         raise ValueError(
             f"{source}: {counts['train']} training images ({counts['skipped']} skipped,"
@@ -123,8 +107,8 @@ def _table(rows: list[Row]) -> pa.Table:
     records = [
         {
             "id": row.id,
-            "split": row.image.file.split,
-            "source": row.image.file.name,
+            "split": row.file.split,
+            "source": row.file.name,
             "flip": row.flip,
             "sha256": row.image.sha256,
             "width": row.image.width,

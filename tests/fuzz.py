@@ -36,7 +36,7 @@ from ruamel.yaml import YAML
 
 import lirf
 from lirf import params
-from lirf.images import reading
+from lirf.images import decode
 from lirf.store import banks, files, parts, tables
 from lirf.store.space import Space
 from lirf.studies import plan
@@ -256,7 +256,7 @@ def _images(folder: Path) -> Target:
 
     def read(content: bytes) -> object:
         path.write_bytes(content)
-        return reading.load(reading.ImageFile(path, path.name, "train"), PARAMS.prepare)
+        return decode.load(path, PARAMS.prepare)
 
     return Target("images", seeds, read, 0.3)
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lirf import params
-from lirf.images import reading
+from lirf.images import decode
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [path for name in ("lirf", "stages", "pipeline") for path in (ROOT / name).rglob("*.py")]
@@ -71,5 +71,5 @@ def test_a_file_larger_than_any_image_is_not_read(tmp_path: Path):
     with path.open("r+b") as file:
         file.truncate(1 << 40)
     numbers = params.load(ROOT / "params.yaml").prepare
-    with pytest.raises(reading.BadImage, match=r"sparse\.png: 1099512 MB, more than any image"):
-        reading.load(reading.ImageFile(path, path.name, "train"), numbers)
+    with pytest.raises(decode.BadImage, match=r"sparse\.png: 1099512 MB, more than any image"):
+        decode.load(path, numbers)

@@ -1,3 +1,5 @@
+"""What becomes of the pixels of every kind of image, and which images are refused."""
+
 from __future__ import annotations
 
 import os
@@ -12,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lirf.images import reading
-from lirf.images.reading import BadImage, ImageFile, PreparedImage
+from lirf.images import decode
+from lirf.images.decode import BadImage, Decoded
 from lirf.params import Prepare
 
 SETTINGS = Prepare(
@@ -28,8 +30,8 @@ IN_RGB = SETTINGS.model_copy(update={"colour": "rgb"})
 NOISE_HWC = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 
 
-def load(path: Path, settings: Prepare = SETTINGS) -> PreparedImage:
-    return reading.load(ImageFile(path, path.name, "train"), settings)
+def load(path: Path, settings: Prepare = SETTINGS) -> Decoded:
+    return decode.load(path, settings)
 
 
 def save(path: Path, pixels: np.ndarray, **options: object) -> Path:
@@ -40,102 +42,6 @@ def save(path: Path, pixels: np.ndarray, **options: object) -> Path:
 
 def grey(seed: int, side: int = 8) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (side, side), dtype=np.uint8)
-
-
-# --- finding
-
-
-def test_nested_files_are_found_in_posix_order(tmp_path: Path):
-    for name in ("b/2.PNG", "b.jpg", "a/z/1.tiff", "heldout/x/3.bmp", "b/heldout/4.webp"):
-        save(tmp_path / name, grey(0))
-    (tmp_path / "notes.txt").write_text("not an image")
-
-    files, others = reading.find(tmp_path)
-
-    assert [(file.name, file.split) for file in files] == [
-        ("a/z/1.tiff", "train"),
-        ("b.jpg", "train"),
-        ("b/2.PNG", "train"),
-        ("b/heldout/4.webp", "train"),  # only the folder at the top is held out
-        ("heldout/x/3.bmp", "heldout"),
-    ]
-    assert others == 1
-
-
-def test_hidden_files_and_folders_are_skipped(tmp_path: Path):
-    for name in ("a.png", "._a.png", ".cache/b.png"):
-        save(tmp_path / name, grey(0))
-
-    assert [file.name for file in reading.find(tmp_path)[0]] == ["a.png"]
-
-
-def test_a_missing_folder_is_named(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"nowhere: no such folder; set prepare\.images"):
-        reading.find(tmp_path / "nowhere")
-
-
-def test_a_file_is_not_a_folder(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"a\.png: not a folder; set prepare\.images"):
-        reading.find(save(tmp_path / "a.png", grey(0)))
-
-
-def test_a_folder_without_images_is_refused(tmp_path: Path):
-    (tmp_path / "notes.txt").write_text("not an image")
-
-    with pytest.raises(ValueError, match=r"no images \(PNG, JPEG, WebP, TIFF, BMP\)"):
-        reading.find(tmp_path)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable to root")
-def test_an_unreadable_folder_is_named(tmp_path: Path):
-    save(tmp_path / "locked/a.png", grey(0))
-    (tmp_path / "locked").chmod(0)
-    try:
-        with pytest.raises(ValueError, match=r"locked: cannot be read"):
-            reading.find(tmp_path)
-    finally:
-        (tmp_path / "locked").chmod(0o700)
-
-
-def test_a_link_out_of_the_folder_is_refused(tmp_path: Path):
-    outside = save(tmp_path / "outside.png", grey(0))
-    save(tmp_path / "in/a.png", grey(1))
-    (tmp_path / "in/b.png").symlink_to(outside)
-
-    with pytest.raises(ValueError, match=r"b\.png: a link to a folder or out of it"):
-        reading.find(tmp_path / "in")
-
-
-def test_a_link_to_a_folder_is_refused(tmp_path: Path):
-    save(tmp_path / "others/a.png", grey(0))
-    (tmp_path / "heldout").symlink_to("others")  # would be trained on under its other name
-
-    with pytest.raises(ValueError, match=r"heldout: a link to a folder"):
-        reading.find(tmp_path)
-
-
-def test_a_link_within_the_folder_and_a_linked_root_are_fine(tmp_path: Path):
-    save(tmp_path / "real/a.png", grey(0))
-    (tmp_path / "real/b.png").symlink_to("a.png")
-    (tmp_path / "root").symlink_to("real")
-
-    assert [file.name for file in reading.find(tmp_path / "root")[0]] == ["a.png", "b.png"]
-
-
-@pytest.mark.parametrize("name", ["Heldout", "held-out", "held_out"])
-def test_a_folder_that_nearly_says_heldout_is_refused(tmp_path: Path, name: str):
-    save(tmp_path / name / "a.png", grey(0))
-
-    with pytest.raises(ValueError, match="rename it to heldout"):
-        reading.find(tmp_path)
-
-
-def test_a_name_that_is_not_text_is_refused_on_one_line(tmp_path: Path):
-    save(tmp_path / "a\nb.png", grey(0))
-
-    with pytest.raises(ValueError, match="rename it") as caught:
-        reading.find(tmp_path)
-    assert "\n" not in str(caught.value)
 
 
 # --- pixels
@@ -388,66 +294,3 @@ def _png_of_zeros(width: int, height: int) -> bytes:
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
     )
-
-
-# --- repeats and mirror images
-
-
-def prepared(name: str, pixels: np.ndarray) -> PreparedImage:
-    split = "heldout" if name.startswith("heldout/") else "train"
-    file = ImageFile(Path(name), name, split)
-    return PreparedImage(file, pixels[None], "", 8, 8, "L", "unchanged")
-
-
-def test_training_rows_come_first_and_repeats_go():
-    given_images = [
-        prepared("a.png", grey(0)),
-        prepared("b.png", grey(0)),
-        prepared("c.png", grey(1)),
-        prepared("heldout/a.png", grey(1)),
-        prepared("heldout/b.png", grey(2)),
-        prepared("z.png", grey(3)),
-    ]
-
-    rows, dropped = reading.distinct(given_images, flip=False)
-
-    assert [(row.id, row.image.file.name) for row in rows] == [
-        ("train-00000", "a.png"),
-        ("train-00001", "c.png"),
-        ("train-00002", "z.png"),
-        ("heldout-00000", "heldout/b.png"),
-    ]
-    assert [(image.file.name, row.image.file.name) for image, row in dropped] == [
-        ("b.png", "a.png"),
-        ("heldout/a.png", "c.png"),
-    ]
-
-
-def test_mirror_images_follow_their_training_images():
-    given_images = [prepared("a.png", grey(0)), prepared("heldout/b.png", grey(1))]
-
-    rows, _ = reading.distinct(given_images, flip=True)
-
-    assert [(row.id, row.flip) for row in rows] == [
-        ("train-00000", False),
-        ("train-00000-flip", True),
-        ("heldout-00000", False),
-    ]
-    np.testing.assert_array_equal(rows[1].pixels, grey(0)[None, :, ::-1])
-
-
-def test_a_held_out_image_that_mirrors_a_training_image_is_a_leak_only_with_flips():
-    given_images = [prepared("a.png", grey(0)), prepared("heldout/b.png", grey(0)[:, ::-1])]
-
-    assert reading.distinct(given_images, flip=False)[1] == []
-    [(image, row)] = reading.distinct(given_images, flip=True)[1]
-    assert (image.file.name, row.id) == ("heldout/b.png", "train-00000-flip")
-
-
-def test_a_symmetric_image_has_no_mirror_image():
-    symmetric = np.concatenate([grey(0)[:, :4], grey(0)[:, 3::-1]], axis=1)
-
-    rows, dropped = reading.distinct([prepared("a.png", symmetric)], flip=True)
-
-    assert [row.id for row in rows] == ["train-00000"]
-    assert dropped == []
