@@ -41,7 +41,7 @@ from pipeline.stage import Place
 PLAN = Path("pipeline/studies/comparison.yaml")
 RENDER = "pipeline/studies/dvc.yaml:compare"
 SCRATCH = Path(".scratch/comparison")
-NEUTRAL = {"lirf/params.py", "lirf/training/parallel.py"}
+NEUTRAL = {"lirf/training/parallel.py"}
 """Code that makes no number: what params are valid, how processes start and end."""
 SHARED = "encode"
 """What runs have most in common: all up to this stage is computed by one run, the others wait."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 from lirf.densify import admission
 from lirf.params import Params
 from lirf.store import banks, files, parts, tables
-from lirf.store.rows import Room, shaped
+from lirf.store.rows import Room, half, shaped
 from lirf.store.space import flat
 from stages.support import command
 from stages.support.command import Out
@@ -45,7 +45,7 @@ def admit(
         _numbers(corrected, drawn, name) for name in ("displacement", "novelty")
     )
     # Half is for candidates, bank and result, which lie beside the result where that is too little.
-    room = Room(params.memory_bytes // 2, admitted.parent)
+    room = Room(half(params.memory), admitted.parent)
     done = admission.admit(
         params.admit,
         flat(banks.read_arrays([corrected], room)),
@@ -54,7 +54,7 @@ def admit(
         flat(banks.read_arrays(banks.parts(bank), room)),
         known.real,
         scales,
-        memory=params.memory_bytes // 2,
+        memory=half(params.memory),
         room=room,
     )
     decided = done.decision

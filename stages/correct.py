@@ -10,7 +10,7 @@ import pyarrow as pa
 from lirf.densify import correction
 from lirf.params import Correct, Params
 from lirf.store import banks, parts, tables
-from lirf.store.rows import Room, Rows, blocks
+from lirf.store.rows import Room, Rows, blocks, half
 from stages.support import command
 from stages.support.command import Out
 
@@ -36,7 +36,7 @@ def correct(
     old.space.require(banks.read_space(candidates, attributes), str(candidates))
     group_N, real_N = old.groups, old.real
     # Half is for candidates, bank and result, which lie beside the result where that is too little.
-    room = Room(params.memory_bytes // 2, corrected.parent)
+    room = Room(half(params.memory), corrected.parent)
     z_MCHW = banks.read_arrays([candidates], room)
     _check_finite(run, z_MCHW, drawn)
     _check_count(params.correct, bank, group_N[correction.references(params.correct, real_N)])
@@ -48,7 +48,7 @@ def correct(
         group_N,
         params.correct,
         lambda_,
-        memory=params.memory_bytes // 2,
+        memory=half(params.memory),
         room=room,
     )
 

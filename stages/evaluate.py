@@ -85,7 +85,7 @@ def evaluate(
     real = _real(part, params.evaluate.neighbours)
     device = devices.of(params)
     decoder = autoencoding.load(autoencoder, device)
-    batch = params.sample.images
+    batch = params.sample.batch or autoencoding.DECODED
     z_MCHW, space = _latents(params, run, bank, weights, device)
 
     def encode(images_NCHW: np.ndarray) -> np.ndarray:

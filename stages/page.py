@@ -151,7 +151,11 @@ def _draw(
     if refined:
         model = autoencoding.load(autoencoder, where)
         decoded_NCHW = autoencoding.decode(
-            model, known.latents[refined], known.space, params.sample.images, where
+            model,
+            known.latents[refined],
+            known.space,
+            params.sample.batch or autoencoding.DECODED,
+            where,
         )
         drawn |= dict(zip(refined, decoded_NCHW, strict=True))
     return drawn

@@ -17,7 +17,7 @@ from lirf.objectives import flow
 from lirf.params import Params
 from lirf.sampling import sampler, seeds
 from lirf.store import banks
-from lirf.store.rows import Room
+from lirf.store.rows import Room, half
 from lirf.training import checkpoint, compiling, device, training
 from stages.support import command, drawing, scratch
 from stages.support.command import Out
@@ -41,7 +41,7 @@ def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out)
     seeds_M = sampler.seeds(params.sample.seed, run, math.ceil(params.sample.ratio * real))
     if not seeds_M:
         raise ValueError(f"{bank}: no real latents; rerun `dvc repro encode`")
-    room = Room(params.memory_bytes // 2, candidates.parent)
+    room = Room(half(params.memory), candidates.parent)
     latents_MCHW = room.empty((len(seeds_M), *space.shape))
     fingerprint = _fingerprint(params.sample, run, weights)
     with scratch.claim(scratch.SCRATCH / f"sample-{run}", fingerprint) as folder:

@@ -11,6 +11,7 @@ from PIL.Image import Image
 from lirf.autoencoder import model as ae
 from lirf.params import Params
 from lirf.report import pictures
+from lirf.studies import spaces as studied
 from lirf.training import device
 from stages.support import autoencoders, command
 from stages.support.command import Out
@@ -41,9 +42,9 @@ def spaces(params: Params, images: Path, runs: Out, table: Out, strips: Out) -> 
     where = device.of(params)
     results: dict[str, dict[str, Any]] = {}
     drawn: list[Image] = []
-    for name in params.spaces:
+    for name, numbers in studied.sections(params).items():
         try:
-            task = autoencoders.task(f"spaces-{name}", params.space(name), images, where)
+            task = autoencoders.task(f"spaces-{name}", numbers, images, where)
             model, curve = autoencoders.obtain(task)
         except ValueError as error:
             raise ValueError(f"spaces.{name}: {error}") from None

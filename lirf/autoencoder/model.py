@@ -23,6 +23,9 @@ FINGERPRINT = "fingerprint.json"
 LEAST_GROUP = 4
 """Channels normalised together, at least. One alone would forget its own mean and scale."""
 
+DECODED = 64
+"""Images decoded at a time where `sample.batch` is left open: they are larger than latents."""
+
 
 @dataclass(frozen=True)
 class Autoencoder:

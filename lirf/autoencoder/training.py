@@ -69,6 +69,11 @@ class State:
         }
 
 
+def sees(config: params.Autoencoder) -> bool:
+    """Return whether training looks through the vision transformer."""
+    return config.pretrained is None and (config.alignment == "dino" or config.feature_weight > 0)
+
+
 def initial(
     config: params.Autoencoder,
     channels: int,

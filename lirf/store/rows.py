@@ -150,6 +150,11 @@ def shaped(rows: Rows, shape: tuple[int, ...]) -> Rows:
     return Chosen(rows, np.arange(len(rows)), shape)
 
 
+def half(gib: float) -> int:
+    """Return half of so many GiB in bytes: what arrays may take beside what computes on them."""
+    return int(gib * 2**30) // 2
+
+
 class Room:
     """Memory for the arrays of a computation; what does not fit goes to files in `folder`.
 

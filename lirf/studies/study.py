@@ -17,7 +17,8 @@ import torch
 from lirf.densify import rounds
 from lirf.neighbours import search
 from lirf.objectives import flow
-from lirf.params import Initialize, Model, Params, Round
+from lirf.params import Initialize, Model, Params, PlaneLoop, Round
+from lirf.params import Spiral as Plane
 from lirf.sampling import sampler
 from lirf.store.space import Space
 from lirf.studies import spiral
@@ -110,7 +111,7 @@ def settings(numbers: Params, seed: int, *, published: bool = False) -> Params:
     turns = config.published if published else config.loop
     names = [f"r{index:02}" for index in range(1, len(turns.lambdas) + 1)]
     before = dict(zip([*names, "final"], ["r00", *names], strict=True))
-    steps = dict(zip(before, config.shares(turns), strict=True))
+    steps = dict(zip(before, shares(config, turns), strict=True))
     cooldown = dict.fromkeys(names, 0) | {"final": config.cooldown}
     rounds = {
         name: Round.model_validate({"after": before[name], "lambda": lambda_})
@@ -137,6 +138,13 @@ def settings(numbers: Params, seed: int, *, published: bool = False) -> Params:
         },
     }
     return numbers.model_copy(update=own)
+
+
+def shares(config: Plane, loop: PlaneLoop) -> list[int]:
+    """Return the steps of the models of `loop`: equal ones, and the last one has the rest."""
+    rounds = len(loop.lambdas)
+    each = config.steps // (rounds + 1)
+    return [*[each] * rounds, config.steps - each * rounds]
 
 
 def jitter(latents_ND: np.ndarray, reach: float, views: int, seed: int) -> np.ndarray:

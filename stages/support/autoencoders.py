@@ -61,7 +61,7 @@ def task(name: str, numbers: params.Autoencoder, images: Path, device: torch.dev
     groups = np.unique(names, return_inverse=True)[1]
     real = Images(part.array[train_N], part.array[~train_N], groups)
     eye = None
-    if numbers.sees or numbers.midpoints.features == "vision":
+    if training.sees(numbers) or numbers.midpoints.features == "vision":
         eye = vision.load(numbers.vision, numbers.download, device)
     return Task(name, numbers, real, images / parts.MANIFEST, eye, device)
 
@@ -78,7 +78,7 @@ def obtain(task: Task) -> tuple[ae.AutoencoderKL, Curve]:
     channels, resolution = train_NCHW.shape[1:3]
     if numbers.pretrained is not None:
         return pretrained.load(numbers, channels, resolution), []
-    eye = task.eye if numbers.sees else None
+    eye = task.eye if training.sees(numbers) else None
     neighbours_NK = pairs.neighbours(train_NCHW, numbers.manifold_neighbours)
     begin = training.initial(numbers, channels, resolution, task.device, eye)
     claimed = scratch.claim(scratch.SCRATCH / task.name, _fingerprint(task))
@@ -140,7 +140,7 @@ def strips(found: Judged) -> Image:
 
 def _fingerprint(task: Task) -> str:
     """Return a hash of all that the trained weights depend on: numbers, images, code."""
-    numbers, eye = task.numbers, task.eye if task.numbers.sees else None
+    numbers, eye = task.numbers, task.eye if training.sees(task.numbers) else None
     modules = [ae, losses, transforms, training, pairs, *([vision] if eye else [])]
     code = [Path(inspect.getfile(module)) for module in modules]
     left_out = {"midpoints", "download", "checkpoint_every", "vision"}

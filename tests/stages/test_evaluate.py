@@ -179,7 +179,7 @@ def test_memory_is_the_training_images_after_the_round_trip(inputs, tmp_path):
     drawn = mixup.memory(bank.latents, seeds.seeds(1, "evaluate", SAMPLES))
     pixels = features.of("pixels")
     expected, _ = metrics.compare(
-        pixels.extract(autoencoding.decode(decoder, drawn, bank.space, params.sample.images, cpu)),
+        pixels.extract(autoencoding.decode(decoder, drawn, bank.space, 64, cpu)),
         pixels.extract(images[TRAIN:]),
         np.stack(
             [pixels.extract(images[:TRAIN]), pixels.extract(transforms.mirror(images[:TRAIN]))]

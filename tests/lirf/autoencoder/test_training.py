@@ -129,7 +129,7 @@ def test_cut_anywhere_saved_and_loaded_it_is_the_same(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     images, config = pictures(), tiny(steps=8, **changes)
-    seen = eye() if config.sees else None
+    seen = eye() if training.sees(config) else None
     whole, curve = trained(config, images, seen)
     for cut in (0, 1, 5):
         first = begin(config, images, seen)

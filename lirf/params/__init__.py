@@ -1,0 +1,19 @@
+"""The numbers of a run: frozen models of `params.yaml`, validated as a whole before any work."""
+
+from lirf.params.base import Count, Fraction, Name, Section, Seed
+from lirf.params.images import Prepare
+from lirf.params.latents import Augmentation, Autoencoder, Dino, Encode, Midpoints, Vision
+from lirf.params.measures import Diagnose, Evaluate, Page, Publish
+from lirf.params.networks import MLP, Initialize, Transformer
+from lirf.params.reading import load, read, validate
+from lirf.params.root import BANK_ZERO, Params
+from lirf.params.rounds import Admit, Correct, Model, Round, Sample
+from lirf.params.studies import PlaneLoop, Spiral
+from lirf.params.training import StopOn, Train
+
+__all__ = [
+    "BANK_ZERO", "MLP", "Admit", "Augmentation", "Autoencoder", "Correct", "Count", "Diagnose",
+    "Dino", "Encode", "Evaluate", "Fraction", "Initialize", "Midpoints", "Model", "Name", "Page",
+    "Params", "PlaneLoop", "Prepare", "Publish", "Round", "Sample", "Section", "Seed", "Spiral",
+    "StopOn", "Train", "Transformer", "Vision", "load", "read", "validate",
+]  # fmt: skip

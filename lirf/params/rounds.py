@@ -1,0 +1,81 @@
+"""The sections of a round, and the lines of `rounds` and `models`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lirf.params.base import (
+    Count,
+    Fraction,
+    Name,
+    NonNegative,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    Whole,
+)
+
+
+class Sample(Section):
+    """Integration of the velocity field from noise (t = 0) to data (t = 1)."""
+
+    seed: Seed
+    ratio: Positive
+    solver: Literal["euler", "heun", "midpoint", "dopri5"]
+    steps: Count
+    atol: Positive
+    rtol: Positive
+    batch: Count | None
+    compile: bool
+
+
+class Correct(Section):
+    """The correction operator C, and the bank rows that it may pull towards."""
+
+    operator: Literal["slerp", "tangent"]
+    references: Literal["bank", "real"]
+    neighbours: Count
+    temperature: Positive
+    dimensions: Count
+
+    @model_validator(mode="after")
+    def _plane_fits(self) -> Self:
+        if self.operator == "tangent" and self.dimensions >= self.neighbours:
+            raise ValueError(
+                f"correct.dimensions = {self.dimensions}: must be below correct.neighbours ="
+                f" {self.neighbours}, which span no more"
+            )
+        return self
+
+
+class Admit(Section):
+    """Which corrected candidates join the bank; `rule` picks the one threshold in use."""
+
+    rule: Literal["spacing", "quantile", "published"]
+    spacing: Positive
+    quantile: Fraction
+    tau: Positive
+    novelty: NonNegative
+    share: Share
+    restore: Fraction
+
+
+class Round(Section):
+    """One round of densification: the round it follows, and lambda of its correction."""
+
+    after: Name
+    lambda_: Annotated[float, Field(alias="lambda", gt=0, le=1)]
+
+
+class Model(Section):
+    """One network to train: the round whose bank and weights it starts from, optimiser steps.
+
+    Over the last `cooldown` of them the learning rate falls to zero.
+    """
+
+    after: Name
+    steps: Count
+    cooldown: Whole = 0

@@ -1,0 +1,72 @@
+"""The section `spiral`: the study in the plane."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from lirf.params.base import Count, Fraction, NonNegative, Positive, Section, Seed, Share, Whole
+from lirf.params.networks import MLP
+from lirf.params.rounds import Admit, Correct
+
+
+class PointAugmentation(Section):
+    """Share of augmented rows in a batch; standard deviations of what is done to them."""
+
+    share: Fraction
+    rotation: NonNegative
+    scale: NonNegative
+    shift: NonNegative
+
+
+class PlaneLoop(Section):
+    """A loop in the plane: lambda of each round, and the workflow's keys of the same names."""
+
+    lambdas: Annotated[tuple[Share, ...], Field(min_length=1, strict=False)]
+    ratio: Positive
+    real_share: Fraction | None
+    correct: Correct
+    admit: Admit
+
+
+class Spiral(Section):
+    """The study in the plane: points, the one network and training of all methods, the methods.
+
+    Over the last `cooldown` of its steps every method's learning rate falls to zero.
+    """
+
+    turns: Positive
+    noise: Positive
+    counts: Annotated[tuple[Annotated[int, Field(ge=5)], ...], Field(min_length=1, strict=False)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)]
+    samples: Count
+    steps: Count
+    cooldown: Whole
+    moments: Count
+    batch: Count
+    learning_rate: Positive
+    network: MLP
+    rows_each: Count
+    augmented: PointAugmentation
+    jitter: NonNegative
+    mixup: Count
+    loop: PlaneLoop
+    published: PlaneLoop
+
+    @model_validator(mode="after")
+    def _steps_suffice(self) -> Self:
+        for name, loop in (("loop", self.loop), ("published", self.published)):
+            models = len(loop.lambdas) + 1
+            if self.steps < models:
+                raise ValueError(
+                    f"spiral.steps = {self.steps}: must be at least {models}, one for each model of"
+                    f" spiral.{name}"
+                )
+            last = self.steps - (models - 1) * (self.steps // models)
+            if self.cooldown > last:
+                raise ValueError(
+                    f"spiral.cooldown = {self.cooldown}: must not exceed {last}, what spiral.steps"
+                    f" leave for the last model of spiral.{name}"
+                )
+        return self
