@@ -8,7 +8,7 @@ from lirf.autoencoder import model as ae
 from lirf.params import Params
 from lirf.report import pictures
 from lirf.store import files
-from lirf.training import device
+from lirf.training import devices
 from stages.support import autoencoders, command, resumable
 from stages.support.command import Out
 
@@ -40,7 +40,7 @@ def autoencoder(
     Raises:
         ValueError: the images do not suit the parameters, or training diverged.
     """
-    where = device.of(params)
+    where = devices.of(params)
     task = autoencoders.task("autoencoder", params.autoencoder, images, where)
     network, curve = autoencoders.obtain(task)
     ae.save(network, model)

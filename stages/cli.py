@@ -71,9 +71,9 @@ def sample(options: argparse.Namespace) -> None:
     from lirf.publish import export
     from lirf.report import pictures
     from lirf.sampling import sampler
-    from lirf.training import device
+    from lirf.training import devices
 
-    where = device.choose(options.device)
+    where = devices.choose(options.device)
     model = export.load(options.model, where)
     config = _solver(model, options)
     seeds = sampler.seeds(options.seed, "sample", options.count)
@@ -118,9 +118,9 @@ def nearest(options: argparse.Namespace) -> None:
     from lirf.measure import nearest as nearest_images
     from lirf.publish import export
     from lirf.report import pictures
-    from lirf.training import device
+    from lirf.training import devices
 
-    where = device.choose(options.device)
+    where = devices.choose(options.device)
     model = export.load(options.model, where)
 
     def read(where: Path) -> np.ndarray:

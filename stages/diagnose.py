@@ -18,7 +18,7 @@ from lirf.report import report
 from lirf.sampling import sampler
 from lirf.store import banks, files
 from lirf.store.space import flat
-from lirf.training import checkpoint, device
+from lirf.training import checkpoint, devices
 from stages.support import command
 from stages.support.command import Out
 
@@ -65,7 +65,7 @@ def diagnose(
         ValueError: an input is damaged or of another space, there are too few images for
             `diagnose`, or a path is not finite.
     """
-    numbers, where = params.diagnose, device.of(params)
+    numbers, where = params.diagnose, devices.of(params)
     field, space = checkpoint.load_field(weights, where)
     old, others = banks.read(bank), banks.read_latents(heldout)
     space.require(old.space, str(bank))

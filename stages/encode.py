@@ -19,7 +19,7 @@ from lirf.params import BANK_ZERO, Params
 from lirf.sampling import seeds
 from lirf.store import banks, parts
 from lirf.store.space import Space
-from lirf.training import device
+from lirf.training import devices
 from stages.support import command, scratch
 from stages.support.command import Out
 from stages.support.progress import track
@@ -59,7 +59,7 @@ def encode(
     Raises:
         ValueError: an input is damaged, or a latent is not finite.
     """
-    where = device.of(params)
+    where = devices.of(params)
     model = ae.load(autoencoder, where)
     rows, _ = parts.read_rows(images)
     read = parts.read_items(images)

@@ -24,8 +24,7 @@ from lirf.sampling import mixup, sampler
 from lirf.store import banks, files, parts
 from lirf.store.parts import Part
 from lirf.store.space import Space
-from lirf.training import checkpoint
-from lirf.training import device as devices
+from lirf.training import checkpoint, devices
 from stages.support import command, drawing
 from stages.support.command import Out
 from stages.support.progress import track

@@ -7,7 +7,7 @@ from pathlib import Path
 from lirf.images import transforms
 from lirf.params import Params
 from lirf.store import banks
-from lirf.training import checkpoint, device, training
+from lirf.training import checkpoint, devices, state
 from stages.support import command
 from stages.support.command import Out
 
@@ -19,8 +19,8 @@ def initialize(params: Params, bank: Path, weights: Out) -> None:
     """
     space = banks.read_register(bank).space
     labels = len(transforms.LABELS) if params.train.augment_share else 0
-    state = training.initial(params.initialize, space, device.choose("cpu"), labels)
-    checkpoint.save(state, weights)
+    untrained = state.initial(params.initialize, space, devices.choose("cpu"), labels)
+    checkpoint.save(untrained, weights)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from lirf.store import banks, files, lineage, parts
 from lirf.store.banks import Bank
 from lirf.store.lineage import Lineage
 from lirf.store.parts import Part
-from lirf.training import device
+from lirf.training import devices
 from stages.support import command, results
 from stages.support.command import Out
 from stages.support.results import Results
@@ -143,7 +143,7 @@ def _draw(
     params: Params, autoencoder: Path, known: Bank, prepared: Part, places: Sequence[int]
 ) -> dict[int, np.ndarray]:
     """Return images [C, H, W] of rows of the bank: real ones as prepared, others decoded."""
-    where = device.of(params)
+    where = devices.of(params)
     ids, kinds = known.rows["id"].to_pylist(), known.rows["kind"].to_pylist()
     row = {id_: image for image, id_ in enumerate(prepared.rows["id"].to_pylist())}
     drawn = {place: prepared.array[row[ids[place]]] for place in places if kinds[place] == "real"}

@@ -12,13 +12,14 @@ import pyarrow as pa
 import torch
 
 from lirf import params as settings
-from lirf.networks import network
-from lirf.objectives import flow
+from lirf.networks import build, condition, embedding, mlp, transformer
+from lirf.objectives import rectified
 from lirf.params import Params
 from lirf.sampling import sampler, seeds
+from lirf.solvers import adaptive, fixed
 from lirf.store import banks
 from lirf.store.rows import Room, half
-from lirf.training import checkpoint, compiling, device, training
+from lirf.training import checkpoint, devices
 from stages.support import command, drawing, scratch
 from stages.support.command import Out
 from stages.support.drawing import Drawing
@@ -34,7 +35,7 @@ def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out)
     interrupted run goes on where it was, to the same bytes. A batch that is chosen by free memory
     is chosen once, and lies there too.
     """
-    where = device.of(params)
+    where = devices.of(params)
     space, known = checkpoint.read_document(weights)["space"], banks.read_register(bank)
     space.require(known.space, str(bank))
     real = int(known.real.sum())
@@ -90,7 +91,8 @@ def _draw(folder: Path, made: Drawing, seeds_M: list[int]) -> Iterator[np.ndarra
 def _fingerprint(config: settings.Sample, run: str, weights: Path) -> str:
     """Return a hash of all that samples depend on: numbers, weights, code."""
     numbers = (config.model_dump_json(exclude={"ratio"}), run, torch.__version__)
-    modules = (compiling, flow, network, sampler, seeds, training)
+    modules = (build, condition, embedding, mlp, transformer, rectified)
+    modules += (adaptive, fixed, sampler, seeds, devices)
     code = [Path(str(module.__file__)) for module in modules]
     return scratch.fingerprint(numbers, [weights / checkpoint.STATE, *code])
 

@@ -12,7 +12,7 @@ from lirf.autoencoder import model as ae
 from lirf.params import Params
 from lirf.report import pictures
 from lirf.studies import spaces as studied
-from lirf.training import device
+from lirf.training import devices
 from stages.support import autoencoders, command
 from stages.support.command import Out
 
@@ -39,7 +39,7 @@ def spaces(params: Params, images: Path, runs: Out, table: Out, strips: Out) -> 
     Raises:
         ValueError: as the stage `autoencoder`; names the space.
     """
-    where = device.of(params)
+    where = devices.of(params)
     results: dict[str, dict[str, Any]] = {}
     drawn: list[Image] = []
     for name, numbers in studied.sections(params).items():

@@ -9,7 +9,8 @@ from functools import partial
 
 import torch
 
-from lirf.objectives import flow
+from lirf.objectives import rectified
+from lirf.objectives.base import Field
 from lirf.params import Params
 from lirf.report import report
 from lirf.studies import study, toy
@@ -50,7 +51,7 @@ def spiral(params: Params, runs: Out, table: Out, samples: Out, fields: Out) -> 
         for name in (study.PLAIN, study.AUGMENTED, study.LOOP)
     }
     toy.samples(grounds, shown, samples)
-    velocities: dict[tuple[int, str], flow.Field] = {
+    velocities: dict[tuple[int, str], Field] = {
         (count, "learned by heart"): partial(_memory, torch.from_numpy(at.latents))
         for count, at in grounds.items()
     }
@@ -63,7 +64,7 @@ def spiral(params: Params, runs: Out, table: Out, samples: Out, fields: Out) -> 
 
 def _memory(anchors_NCHW: torch.Tensor, x_BCHW: torch.Tensor, t_B: torch.Tensor) -> torch.Tensor:
     """Return the field that remembers the training points and knows nothing else."""
-    return flow.closed_form(x_BCHW, t_B, anchors_NCHW)
+    return rectified.closed_form(x_BCHW, t_B, anchors_NCHW)
 
 
 def _run_all(params: Params) -> dict[Key, Outcome]:

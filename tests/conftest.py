@@ -126,7 +126,8 @@ def make(folder: Path, changes: dict[str, dict[str, Any]]) -> Trained:
     from lirf.autoencoder import model as ae
     from lirf.report import pictures
     from lirf.store import banks, parts
-    from lirf.training import checkpoint, training
+    from lirf.training import checkpoint
+    from lirf.training import state as states
     from stages.encode import encode
     from stages.prepare import prepare
     from stages.support.command import Out
@@ -157,7 +158,7 @@ def make(folder: Path, changes: dict[str, dict[str, Any]]) -> Trained:
     with contextlib.chdir(folder):  # where its scratch goes
         encode(params, folder / "images", folder / "autoencoder", *list(out.values())[1:])
     space = banks.read(folder / "bank").space
-    state = training.initial(params.initialize, space, torch.device("cpu"))
+    state = states.initial(params.initialize, space, torch.device("cpu"))
     drawn = torch.Generator().manual_seed(1)
     for weight in state.ema.parameters():
         weight.add_(torch.randn(weight.shape, generator=drawn) * 0.3)

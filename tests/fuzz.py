@@ -40,7 +40,8 @@ from lirf.images import decode
 from lirf.store import banks, files, parts, tables
 from lirf.store.space import Space
 from lirf.studies import plan
-from lirf.training import checkpoint, training
+from lirf.training import checkpoint
+from lirf.training import state as states
 
 ROOT = Path(__file__).parents[1]
 LONGEST_S = 2.0
@@ -362,7 +363,7 @@ def _checkpoint(folder: Path) -> list[Target]:
     saved, cpu = folder / "weights", torch.device("cpu")
     network = params.Transformer(kind="transformer", patch=1, width=4, depth=1, heads=1)
     config = params.Initialize(seed=1, prediction="data", network=network)
-    checkpoint.save(training.initial(config, SPACE, cpu), saved)
+    checkpoint.save(states.initial(config, SPACE, cpu), saved)
 
     def reader(path: Path) -> Callable[[bytes], object]:
         good = path.read_bytes()

@@ -9,7 +9,7 @@ import torch
 from lirf import params
 from lirf.densify import admission, correction, restoration
 from lirf.neighbours import search
-from lirf.objectives import flow
+from lirf.objectives import rectified
 
 random = np.random.default_rng(0)
 LATENTS_NCHW = random.normal(size=(20, 2, 4, 4)).astype(np.float32)
@@ -37,7 +37,7 @@ def restored() -> list[np.ndarray]:
 
 def memorised() -> list[np.ndarray]:
     x, anchors = (torch.from_numpy(a) for a in (CANDIDATES_MCHW, LATENTS_NCHW))
-    return [flow.closed_form(x, torch.linspace(0, 0.99, 30), anchors).numpy()]
+    return [rectified.closed_form(x, torch.linspace(0, 0.99, 30), anchors).numpy()]
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])

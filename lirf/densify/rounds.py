@@ -1,8 +1,8 @@
 """The whole loop in memory: what the stages do from round to round, without their files.
 
     numbers = params.load(Path("params.yaml"))
-    state = training.initial(numbers.initialize, space, torch.device("cpu"))
-    for turn in loop.refine(state, loop.begin(latents_NCHW), numbers):
+    start = state.initial(numbers.initialize, space, torch.device("cpu"))
+    for turn in rounds.refine(start, rounds.begin(latents_NCHW), numbers):
         print(turn.name, len(turn.bank.latents))
 
 On the same machine it gives the same bits as the stages.
@@ -22,8 +22,11 @@ from lirf.densify import admission, correction
 from lirf.params import Params
 from lirf.sampling import sampler, seeds
 from lirf.store.space import flat
-from lirf.training import training
-from lirf.training.training import Augmented
+from lirf.training import loop
+from lirf.training import model as training
+from lirf.training.batches import Augmented
+from lirf.training.model import Rows
+from lirf.training.state import State
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Turn:
     """What one round made."""
 
     name: str
-    state: training.State  # of which the round drew; the next round trains it further
+    state: State  # of which the round drew; the next round trains it further
     candidates: np.ndarray  # [M, C, H, W] float32
     corrected: correction.Pull
     admission: admission.Admission
@@ -54,7 +57,7 @@ def begin(latents_NCHW: np.ndarray, group_N: np.ndarray | None = None) -> Bank:
 
 
 def refine(
-    state: training.State,
+    state: State,
     bank: Bank,
     numbers: Params,
     device: torch.device | None = None,
@@ -64,7 +67,7 @@ def refine(
 
     `state` is changed in place: within a turn it is that turn's, and when the iterator ends it is
     the final model's. `augmented` are the rows of `train.augment_share`, without which there is no
-    augmentation; `train.stop_on` is not heeded. A round that admits nothing is no error;
+    augmentation. A round that admits nothing is no error;
     `admission.warning` says why.
 
     Raises:
@@ -74,12 +77,12 @@ def refine(
     device = device or torch.device("cpu")
     for name, round_ in numbers.rounds.items():
         with _named(name):
-            _train(state, bank, numbers, name, device, augmented)
+            _train(state, bank, numbers, name, augmented)
             turn = _turn(name, round_.lambda_, state, bank, numbers, device)
         yield turn
         bank = turn.bank
     with _named("final"):
-        _train(state, bank, numbers, "final", device, augmented)
+        _train(state, bank, numbers, "final", augmented)
 
 
 def merge(bank: Bank, latents_ACHW: np.ndarray) -> Bank:
@@ -95,7 +98,7 @@ def merge(bank: Bank, latents_ACHW: np.ndarray) -> Bank:
 def _turn(
     name: str,
     lambda_: float,
-    state: training.State,
+    state: State,
     bank: Bank,
     numbers: Params,
     device: torch.device,
@@ -103,7 +106,7 @@ def _turn(
     """Sample, correct, admit, merge."""
     count = math.ceil(numbers.sample.ratio * int(bank.real.sum()))
     seeds_M = seeds.seeds(numbers.sample.seed, name, count)
-    field = training.ema_field(state)
+    field = state.field
     batches = sampler.sample(field, seeds_M, state.space.shape, numbers.sample, device)
     z_MCHW = np.concatenate([z_BCHW.numpy() for z_BCHW in batches])
     pulled = correction.correct(
@@ -124,23 +127,19 @@ def _turn(
 
 
 def _train(
-    state: training.State,
+    state: State,
     bank: Bank,
     numbers: Params,
     name: str,
-    device: torch.device,
     augmented: Augmented | None,
 ) -> None:
     """Take the steps of the model `name` on the bank."""
     if numbers.train.start == "fresh":
-        (seed,) = seeds.seeds(numbers.initialize.seed, f"train {name}", 1)
-        vars(state).update(vars(training.afresh(state, seed)))
-    latents_NCHW, real_N = torch.from_numpy(bank.latents).to(device), torch.from_numpy(bank.real)
+        vars(state).update(vars(training.fresh(state, numbers.initialize.seed, name)))
+    rows = Rows(bank.latents, bank.real, bank.group, augmented)
     model = numbers.models[name]
-    rate = training.cooldown(state.step + model.steps, model.cooldown)
-    for _ in training.train(
-        state, latents_NCHW, numbers.train, model.steps, augmented, real_N, rate
-    ):
+    schedule = loop.cooldown(state.step + model.steps, model.cooldown)
+    for _ in training.train(state, rows, numbers.train, model.steps, schedule):
         pass
 
 

@@ -1,7 +1,7 @@
 """Collapse: how far a learned velocity field has become the one that knows its anchors by heart.
 
-The exact minimiser of the loss over N anchors, u* (`lirf.objectives.flow.closed_form`), ends every
-path on an anchor; a field that nears it draws copies. Three looks at that, none of which needs a
+The exact minimiser of the loss over N anchors, u* (`rectified.closed_form`), ends every path on an
+anchor; a field that nears it draws memorised samples. Three looks at that, none of which needs a
 held-out image: the distance to u* along the field's own paths, how near the paths end to an anchor
 in comparison with how near the anchors are to one another, and where among the anchors copies fall.
 Beside them the two directed Hausdorff distances between sets of latents.
@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from lirf.neighbours import search
-from lirf.objectives import flow
-from lirf.objectives.flow import Field
+from lirf.objectives import rectified
+from lirf.objectives.base import Field
+from lirf.solvers import fixed
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def follow(field: Field, x0_M: Tensor, anchors_N: Tensor, steps: int, batch: int
     apart_S, length_S = np.zeros(steps), np.zeros(steps)
 
     def compared(x_B: Tensor, t_B: Tensor) -> Tensor:
-        v_B, u_B = field(x_B, t_B), flow.closed_form(x_B, t_B, anchors_N)
+        v_B, u_B = field(x_B, t_B), rectified.closed_form(x_B, t_B, anchors_N)
         at = round(float(t_B[0]) * steps)
         apart_S[at] += float((v_B - u_B).double().square().sum())
         length_S[at] += float(u_B.double().square().sum())
@@ -177,11 +178,16 @@ def hausdorff(from_MD: np.ndarray, to_ND: np.ndarray) -> Directed:
 
 @torch.no_grad()
 def _euler(field: Field, x_B: Tensor, steps: int) -> Tensor:
-    """Return x at t = 1 from `x_B` at t = 0, in equal steps."""
-    for step in range(steps):
-        t_B = torch.full((len(x_B),), step / steps, dtype=x_B.dtype, device=x_B.device)
-        x_B = x_B + field(x_B, t_B) / steps
-    return x_B
+    """Return x at t = 1 from `x_B` at t = 0, in equal steps.
+
+    Its clock counts steps, so that every time is rounded once, as k / S.
+    """
+
+    def a_step(x_B: Tensor, k_B: Tensor) -> Tensor:
+        return field(x_B, (k_B.double() / steps).to(x_B.dtype)) / steps
+
+    clock_S = torch.arange(steps + 1, dtype=x_B.dtype, device=x_B.device)
+    return fixed.integrate("euler", a_step, x_B, clock_S)
 
 
 def _nearness(

@@ -10,7 +10,9 @@ The same model gives the same bytes. Here it is read without running any code of
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,14 +28,14 @@ from safetensors.torch import save as to_bytes
 from lirf import params
 from lirf.autoencoder import model as autoencoding
 from lirf.autoencoder.model import Autoencoder
-from lirf.networks import network
-from lirf.networks.network import build
-from lirf.objectives import flow
+from lirf.networks.build import build
+from lirf.objectives import build as objectives
+from lirf.objectives.base import Field
 from lirf.params import Prepare, Sample
 from lirf.publish import pipeline, scheduler, velocity
 from lirf.store import files
 from lirf.store.space import Space
-from lirf.training import checkpoint, training
+from lirf.training import checkpoint
 
 FORMAT = 1
 PROVENANCE = "provenance.json"
@@ -43,14 +45,7 @@ CONFIG, SCHEDULER_CONFIG = "config.json", "scheduler_config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 PREFIX = "network."  # of the weights, in VelocityField
 
-NETWORK_CODE, VELOCITY_CODE, SCHEDULER_CODE = "lirf_network", "lirf_velocity", "lirf_scheduler"
-CODE = {
-    "pipeline.py": pipeline,
-    f"{NETWORK}/{VELOCITY_CODE}.py": velocity,
-    f"{NETWORK}/{NETWORK_CODE}.py": network,
-    f"{SCHEDULER}/{SCHEDULER_CODE}.py": scheduler,
-}
-IMPORT, RELATIVE_IMPORT = "from lirf.networks.network import", f"from .{NETWORK_CODE} import"
+IMPORT = re.compile(r"^from lirf\.(\S+) import", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ class Model:
     `provenance` is plain JSON; `prepare` says what its training images went through.
     """
 
-    field: flow.Field
+    field: Field
     space: Space
     autoencoder: Autoencoder
     sample: Sample
@@ -85,17 +80,17 @@ def write(folder: Path, weights: Path, autoencoder: Path, sample: Sample) -> Non
         )
     for name in (NETWORK, SCHEDULER, AUTOENCODER):
         (folder / name).mkdir(parents=True)
-    for path, module in CODE.items():
-        source = inspect.getsource(module).replace(IMPORT, RELATIVE_IMPORT)
-        (folder / path).write_text(source)
+    (folder / "pipeline.py").write_text(inspect.getsource(pipeline))
+    for name, module in ((NETWORK, velocity), (SCHEDULER, scheduler)):
+        for file, source in code(module.__name__).items():
+            (folder / name / f"{file}.py").write_text(source)
     for name in (autoencoding.CONFIG, autoencoding.WEIGHTS, autoencoding.FINGERPRINT):
         shutil.copyfile(autoencoder / name, folder / AUTOENCODER / name)
     tensors = {PREFIX + name: tensor for name, tensor in model.state_dict().items()}
     (folder / NETWORK / WEIGHTS).write_bytes(to_bytes(tensors))
     velocity_config = {
         "architecture": document["network"],
-        "prediction": document["prediction"],
-        "least_remaining": flow.LEAST_REMAINING,
+        "objective": objectives.document(document["objective"]),
         "space": space.to_json(),
     }
     _write_config(folder / NETWORK / CONFIG, velocity.VelocityField.__name__, velocity_config)
@@ -105,11 +100,33 @@ def write(folder: Path, weights: Path, autoencoder: Path, sample: Sample) -> Non
         sample.model_dump(include={"solver", "steps", "atol", "rtol"}),
     )
     parts = {
-        NETWORK: [VELOCITY_CODE, velocity.VelocityField.__name__],
-        SCHEDULER: [SCHEDULER_CODE, scheduler.FlowScheduler.__name__],
+        NETWORK: [_file(velocity.__name__), velocity.VelocityField.__name__],
+        SCHEDULER: [_file(scheduler.__name__), scheduler.FlowScheduler.__name__],
         AUTOENCODER: ["diffusers", "AutoencoderKL"],
     }
     _write_config(folder / INDEX, ["pipeline", pipeline.LatentFlowPipeline.__name__], parts)
+
+
+def code(module: str) -> dict[str, str]:
+    """Return the source of a module and of all of this project that it imports, by file name.
+
+    They import one another as neighbours in one folder. diffusers takes along the neighbours that
+    the first names itself, so that one ends by naming all of them.
+    """
+    sources, pending = dict[str, str](), [module]
+    while pending:
+        name = pending.pop()
+        if _file(name) not in sources:
+            source = inspect.getsource(importlib.import_module(name))
+            pending += [f"lirf.{other}" for other in IMPORT.findall(source)]
+            relative = IMPORT.sub(lambda found: f"from .{_file(found[1])} import", source)
+            sources[_file(name)] = relative
+    first, *others = sources
+    named = [f"from .{other} import __name__ as _  # noqa: E402" for other in sorted(others)]
+    sources[first] += "\n".join(
+        ["", "# What its neighbours import, for diffusers to find.", *named, ""]
+    )
+    return sources
 
 
 def seal(folder: Path, provenance: Mapping[str, Any]) -> None:
@@ -136,7 +153,7 @@ def load(folder: Path, device: torch.device) -> Model:
     numbers = files.read_json(configs[SCHEDULER])
     try:
         space = Space.from_json(config["space"])
-        net = build(config["architecture"], space.shape)
+        net = build(config["architecture"], space.shape).requires_grad_(False)
         tensors = from_bytes((folder / NETWORK / WEIGHTS).read_bytes())
         net.load_state_dict({name.removeprefix(PREFIX): t for name, t in tensors.items()})
         # Of a round's candidates, not of the model.
@@ -145,7 +162,8 @@ def load(folder: Path, device: torch.device) -> Model:
         sample = params.validate(Sample, {**solver, **fixed}, str(configs[SCHEDULER]))
         prepared = provenance["params"]["prepare"]
         prepare = params.validate(Prepare, prepared, str(folder / PROVENANCE))
-        field = training.network_field(net.to(device).eval(), config["prediction"])
+        objective = objectives.build(config.get("objective", config))
+        field = objective.field(net.to(device).eval())
     except (KeyError, TypeError, AttributeError, RuntimeError, SafetensorError):
         raise ValueError(f"{folder}: the model in it is damaged; publish it again") from None
     decoder = autoencoding.load(folder / AUTOENCODER, device)
@@ -179,3 +197,8 @@ def _write_config(path: Path, name: str | list[str], values: Mapping[str, Any]) 
     """Write a configuration as diffusers does."""
     head = {"_class_name": name, "_diffusers_version": version("diffusers")}
     files.write_json(path, {**head, **values})
+
+
+def _file(module: str) -> str:
+    """Return what a module's copy is called: diffusers keeps those of all models in one folder."""
+    return "lirf_" + module.removeprefix("lirf.").replace(".", "_")

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 
 from lirf import params
-from lirf.objectives.flow import Field
+from lirf.objectives.base import Field
 from lirf.sampling.seeds import generator, seeds
+from lirf.solvers import adaptive, fixed
 
 __all__ = ["batch", "integrate", "noise", "sample", "seeds"]
-
-MOST_STEPS = 10_000  # dopri5 gives up on a sample after this many
 
 # Of a batch that is chosen here.
 MOST_ROWS, TRIED_ROWS = 4096, 16
@@ -92,58 +91,11 @@ def sample(
 def integrate(field: Field, x0_B: Tensor, config: params.Sample) -> Tensor:
     """Return x at t = 1 for dx/dt = field(x, t) from `x0_B` [B, ...] at t = 0.
 
-    "euler", "heun" and "midpoint" take `steps` equal intervals. The last interval of "heun" is
-    Euler's (as in EDM, arXiv 2206.00364, algorithm 1), which keeps its order of 2: at t = 1 a
-    velocity that comes from a data prediction is 0/0.
-
-    "dopri5" chooses its steps by `atol` and `rtol` for every sample on its own, since a shared
-    step would make a sample depend on its batch. That costs B integrations of a batch of one; on a
-    GPU prefer a fixed grid. A sample on which it fails is NaN.
+    "euler", "heun" and "midpoint" take `steps` equal intervals. "dopri5" costs B integrations of a
+    batch of one, since steps of its own keep a sample the same in every batch; on a GPU prefer a
+    fixed grid. A sample on which it fails is NaN.
     """
     if config.solver == "dopri5":
-        return torch.cat([_adaptive(field, x0_1, config) for x0_1 in x0_B.split(1)])
-    grid = torch.linspace(0, 1, config.steps + 1, dtype=x0_B.dtype, device=x0_B.device)
-    if config.solver == "heun":
-        return _fixed(field, _fixed(field, x0_B, grid[:-1], "heun2"), grid[-2:], "euler")
-    return _fixed(field, x0_B, grid, config.solver)
-
-
-def _fixed(field: Field, x_B: Tensor, grid: Tensor, method: str) -> Tensor:
-    """Integrate over the intervals of `grid`; a grid of one point is the identity."""
-    if len(grid) == 1:
-        return x_B
-    options = {"grid_constructor": lambda _field, _x, _ends: grid}
-    from torchdiffeq import odeint  # noqa: PLC0415 - it brings SciPy, a second to load
-
-    ends = grid[[0, -1]]
-    path = odeint(_over_batch(field), x_B, ends, method=method, options=options)
-    assert isinstance(path, Tensor)
-    return path[-1]
-
-
-def _adaptive(field: Field, x0_1: Tensor, config: params.Sample) -> Tensor:
-    """Integrate a batch of one with dopri5 from 0 to 1."""
-    from torchdiffeq import odeint  # noqa: PLC0415 - as above
-
-    ends = torch.tensor([0.0, 1.0], device=x0_1.device)
-    # Without a step that ends at t = 1 it would go past it and interpolate.
-    options = {"step_t": ends[1:], "max_num_steps": MOST_STEPS}
-    try:
-        path = odeint(
-            _over_batch(field),
-            x0_1,
-            ends,
-            method="dopri5",
-            atol=config.atol,
-            rtol=config.rtol,
-            options=options,
-        )
-    except AssertionError:  # torchdiffeq's: the step underflows, or there are too many
-        return torch.full_like(x0_1, math.nan)
-    assert isinstance(path, Tensor)
-    return path[-1]
-
-
-def _over_batch(field: Field) -> Field:
-    """Return `field` in torchdiffeq's form: (t scalar, x_B) -> v_B."""
-    return lambda t, x_B: field(x_B, t.to(x_B.dtype).expand(len(x_B)))
+        return adaptive.integrate(field, x0_B, config.atol, config.rtol)
+    times_S = torch.linspace(0, 1, config.steps + 1, dtype=x0_B.dtype, device=x0_B.device)
+    return fixed.integrate(config.solver, field, x0_B, times_S)

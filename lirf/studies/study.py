@@ -16,14 +16,17 @@ import torch
 
 from lirf.densify import rounds
 from lirf.neighbours import search
-from lirf.objectives import flow
+from lirf.objectives.base import Field
 from lirf.params import Initialize, Model, Params, PlaneLoop, Round
 from lirf.params import Spiral as Plane
 from lirf.sampling import sampler
 from lirf.store.space import Space
 from lirf.studies import spiral
 from lirf.studies.spiral import Spiral
-from lirf.training import training
+from lirf.training import loop
+from lirf.training import state as states
+from lirf.training.batches import Augmented
+from lirf.training.state import State
 
 CPU = torch.device("cpu")
 SHAPE = (2, 1, 1)
@@ -184,12 +187,12 @@ def augment(
     return moved_A2, np.column_stack([cosine_A - 1, sine_A, log_A, shift_A2])
 
 
-def field(numbers: Params, at: Ground, outcome: Outcome) -> flow.Field:
+def field(numbers: Params, at: Ground, outcome: Outcome) -> Field:
     """Return the velocity field of an outcome's model."""
     state = _initial(settings(numbers, at.seed), at, outcome.method)
     weights = {name: torch.from_numpy(array) for name, array in outcome.weights.items()}
     state.ema.load_state_dict(weights)
-    return training.ema_field(state)
+    return state.field
 
 
 def table(rows: Sequence[Mapping[str, Any]], numbers: Params) -> str:
@@ -253,13 +256,13 @@ def _run(numbers: Params, task: str, count: int, seed: int) -> list[Outcome]:
     ]
 
 
-def _versions(numbers: Params, at: Ground) -> training.Augmented:
+def _versions(numbers: Params, at: Ground) -> Augmented:
     """Return augmented rows with their labels."""
     config = numbers.spiral
     sizes = (config.augmented.rotation, config.augmented.scale, config.augmented.shift)
     moved_A2, label_AL = augment(at.train, *sizes, config.rows_each, at.seed)
     latents_ACHW = torch.from_numpy(at.space.scale(raw(moved_A2)))
-    return training.Augmented(latents_ACHW, torch.from_numpy(label_AL.astype(np.float32)))
+    return Augmented(latents_ACHW, torch.from_numpy(label_AL.astype(np.float32)))
 
 
 def _enlarge(numbers: Params, at: Ground, task: str) -> np.ndarray:
@@ -274,31 +277,29 @@ def _enlarge(numbers: Params, at: Ground, task: str) -> np.ndarray:
     return more_AD.reshape(-1, *SHAPE)
 
 
-def _initial(numbers: Params, at: Ground, method: str) -> training.State:
-    return training.initial(numbers.initialize, at.space, CPU, LABELS if method in TOLD else 0)
+def _initial(numbers: Params, at: Ground, method: str) -> State:
+    return states.initial(numbers.initialize, at.space, CPU, LABELS if method in TOLD else 0)
 
 
 def _train(
     numbers: Params,
-    state: training.State,
+    state: State,
     latents_NCHW: np.ndarray,
     end: int,
-    augmented: training.Augmented | None = None,
+    augmented: Augmented | None = None,
 ) -> None:
     """Train on, up to step `end` of the method's `spiral.steps`."""
     latents = torch.from_numpy(latents_NCHW)
-    rate = training.cooldown(numbers.spiral.steps, numbers.spiral.cooldown)
+    schedule = loop.cooldown(numbers.spiral.steps, numbers.spiral.cooldown)
     steps = end - state.step
-    for _ in training.train(state, latents, numbers.train, steps, augmented, rate=rate):
+    for _ in loop.train(state, latents, numbers.train, steps, augmented, schedule=schedule):
         pass
 
 
-def _outcome(
-    numbers: Params, at: Ground, state: training.State, method: str, bank_rows: int
-) -> Outcome:
+def _outcome(numbers: Params, at: Ground, state: State, method: str, bank_rows: int) -> Outcome:
     """Draw samples of the averaged weights and measure them."""
     seeds_M = sampler.seeds(at.seed, NOISE, len(at.truth))
-    batches = sampler.sample(training.ema_field(state), seeds_M, SHAPE, numbers.sample, CPU)
+    batches = sampler.sample(state.field, seeds_M, SHAPE, numbers.sample, CPU)
     samples_M2 = _flat(at.space.unscale(torch.cat(list(batches)).numpy()))
     weights = {name: tensor.numpy().copy() for name, tensor in state.ema.state_dict().items()}
     row = _row(at, method, samples_M2, state.step, bank_rows)

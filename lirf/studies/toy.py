@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import torch
 
-from lirf.objectives import flow
+from lirf.objectives.base import Field
 from lirf.report.report import BASELINE, GREY, LOOP, drawing
 from lirf.studies import study
 from lirf.studies.study import Ground, Outcome
@@ -38,7 +38,7 @@ def samples(
 
 
 def fields(
-    grounds: Mapping[int, Ground], velocities: Mapping[tuple[int, str], flow.Field], path: Path
+    grounds: Mapping[int, Ground], velocities: Mapping[tuple[int, str], Field], path: Path
 ) -> None:
     """Draw velocities where `x_t` may be at a late time: a row a count, a column a method."""
     _grid(grounds, velocities, _arrows, path)
@@ -79,7 +79,7 @@ def _points(axes: Axes, at: Ground, size: float) -> None:
     axes.scatter(*at.train.T, s=size, color=BASELINE, edgecolor="white", linewidth=0.5, zorder=4)
 
 
-def _arrows(axes: Axes, at: Ground, velocity: flow.Field) -> None:
+def _arrows(axes: Axes, at: Ground, velocity: Field) -> None:
     """Draw velocities as arrows of equal length; darker ones are faster."""
     ticks = np.linspace(-REACH, REACH, ARROWS + 1)[:-1] + REACH / ARROWS
     xy_P2 = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)

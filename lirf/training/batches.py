@@ -1,4 +1,4 @@
-"""Batches of training: rows, noise and times, drawn on the CPU and sent to the device.
+"""The batch sampler of training: rows, noise and times, drawn on the CPU, sent to the device.
 
 Drawn on the CPU they are the same whatever the device, and whatever the number of processes that
 share a batch: each draws all of it and keeps its part. A batch is small beside its step.
@@ -6,17 +6,32 @@ share a batch: each draws all of it and keeps its part. A batch is small beside 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lirf import params
-from lirf.objectives import flow
+from lirf.networks.condition import NULL, Condition
+from lirf.objectives import rectified
 
-Batch = tuple[Tensor, Tensor, Tensor, Tensor | None]
-"""Noise x_0, latents x_1, times and augmentation labels of one step, on the device."""
+
+@dataclass(frozen=True)
+class Batch:
+    """Noise x_0, latents x_1 [B, C, H, W], times [B] and condition of a step, on the device."""
+
+    x0: Tensor
+    x1: Tensor
+    t: Tensor
+    condition: Condition
+
+    def split(self, parts: int) -> Iterator[Batch]:
+        """Yield at most so many parts of the batch, of about one size."""
+        size = -(-len(self.x0) // parts)
+        for start in range(0, len(self.x0), size):
+            rows = slice(start, start + size)
+            yield Batch(self.x0[rows], self.x1[rows], self.t[rows], self.condition.rows(rows))
 
 
 @dataclass(frozen=True)
@@ -47,7 +62,7 @@ class Share:
         return slice(self.place * size, (self.place + 1) * size)
 
 
-def drawer(
+def batch_sampler(
     latents_NCHW: Tensor,
     config: params.Train,
     labels: int,
@@ -57,6 +72,13 @@ def drawer(
     share: Share | None = None,
 ) -> Callable[[], Batch]:
     """Return what draws a batch, or the share of one, for a network with labels of that length.
+
+    All rows are equally likely, unless `config.real_share` says how many of a batch are rows where
+    `real_N` (bool, on the CPU; None: everywhere) is true: exactly that share where it is a whole
+    number of rows, else on average. Without other rows it says nothing. Then each row is replaced,
+    with the probability `config.augment_share`, by one of `augmented`, if there are any, which
+    comes with its label; all others have a label of zeros. `config.jitter` is the standard
+    deviation of fresh Gaussian noise on every row.
 
     What an option draws comes after what is always drawn, so that options that are off leave the
     draws as they are.
@@ -68,19 +90,20 @@ def drawer(
     def draw() -> Batch:
         rows_B = send(rows())
         noise_BCHW = send(torch.randn(shape_BCHW, generator=generator))
-        t_B = send(flow.draw_times(config.batch, config.times, generator))
-        x1_BCHW = latents_NCHW[rows_B]
-        label_BL = torch.zeros(len(rows_B), labels, device=rows_B.device) if labels else None
+        t_B = send(rectified.draw_times(config.batch, config.times, generator))
+        x1_BCHW, condition = latents_NCHW[rows_B], NULL
+        if labels:
+            condition = Condition(torch.zeros(len(rows_B), labels, device=rows_B.device))
         if augmented is not None and config.augment_share:
             chosen_B = send(torch.rand(config.batch, generator=generator) < config.augment_share)
             rows_B = send(
                 torch.randint(len(augmented.latents), (config.batch,), generator=generator)
             )
             x1_BCHW = torch.where(chosen_B[:, None, None, None], augmented.latents[rows_B], x1_BCHW)
-            label_BL = augmented.labels[rows_B] * chosen_B[:, None]
+            condition = Condition(augmented.labels[rows_B] * chosen_B[:, None])
         if config.jitter:
             x1_BCHW = x1_BCHW + config.jitter * send(torch.randn(shape_BCHW, generator=generator))
-        return noise_BCHW, x1_BCHW, t_B, label_BL
+        return Batch(noise_BCHW, x1_BCHW, t_B, condition)
 
     return draw
 

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lirf.networks.network import build
-from lirf.objectives import flow
+from lirf.networks.build import build
+from lirf.objectives import build as objectives
+from lirf.objectives.base import Field
 from lirf.store import files, tensors
 from lirf.store.space import Space
-from lirf.training import compiling, training
-from lirf.training.training import State
+from lirf.training import devices
+from lirf.training.state import State, assemble
 
 FORMAT = 1
 NETWORK, EMA, OPTIMIZER = "network.safetensors", "ema.safetensors", "optimizer.safetensors"
@@ -56,7 +57,7 @@ def save(state: State, folder: Path) -> None:
         "format": FORMAT,
         "step": state.step,
         "network": state.config,
-        "prediction": state.prediction,
+        **objectives.document(state.objective),
         "space": state.space.to_json(),
         "generator": tensors.generator_to_text(state.generator),
         "files": files.checksums(folder),
@@ -72,9 +73,7 @@ def load(folder: Path, device: torch.device) -> State:
     """
     document = read_document(folder)
     _check_sizes(folder, document)
-    state = training.assemble(
-        document["network"], document["prediction"], document["space"], device
-    )
+    state = assemble(document["network"], document["objective"], document["space"], device)
     _fill(state.network.state_dict(), folder / NETWORK, document)
     _fill(state.ema.state_dict(), folder / EMA, document)
     _fill(state.moments, folder / OPTIMIZER, document)
@@ -96,29 +95,29 @@ def load_ema(folder: Path, device: torch.device) -> tuple[nn.Module, dict[str, A
     return network.to(device).eval().requires_grad_(False), document
 
 
-def load_field(folder: Path, device: torch.device) -> tuple[flow.Field, Space]:
+def load_field(folder: Path, device: torch.device) -> tuple[Field, Space]:
     """Read the velocity field of the averaged weights, and the space of its latents.
 
     Raises:
         ValueError: names the file that is missing, damaged or of another version.
     """
     network, document = load_ema(folder, device)
-    return training.network_field(network, document["prediction"]), document["space"]
+    return document["objective"].field(network), document["space"]
 
 
-def load_compiled(folder: Path, device: torch.device, rows: int, key: str) -> flow.Field:
+def load_compiled(folder: Path, device: torch.device, rows: int, key: str) -> Field:
     """Read the same field, compiled for batches of at most `rows`; `key` is what errors name.
 
     Raises:
         ValueError: as above, or there is no compiler.
     """
     network, document = load_ema(folder, device)
-    call = compiling.padded(compiling.compiled(network, device, key), rows)
-    return training.network_field(call, document["prediction"])
+    call = devices.padded(devices.compiled(network, device, key), rows)
+    return document["objective"].field(call)
 
 
 def read_document(folder: Path) -> dict[str, Any]:
-    """Read `state.json`: plain values, but `space` a Space and `generator` a byte tensor.
+    """Read `state.json`: plain values, but `space`, `objective` and `generator`, a byte tensor.
 
     Raises:
         ValueError: it is missing, damaged or of another version.
@@ -127,11 +126,11 @@ def read_document(folder: Path) -> dict[str, Any]:
     document = files.read_versioned(path, FORMAT)
     try:
         document["space"] = Space.from_json(document["space"])
+        document["objective"] = objectives.build(document)
         document["generator"] = tensors.generator_from_text(document["generator"])
         right = [
             isinstance(document["network"], dict),
             isinstance(document["files"], dict),
-            document["prediction"] in get_args(flow.Prediction),
             isinstance(document["step"], int) and document["step"] >= 0,
         ]
         if not all(right):

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lirf.objectives.flow import Field
+from lirf.objectives.base import Field
 from lirf.params import Sample
 from lirf.sampling import sampler
 from lirf.store.space import Space

@@ -18,10 +18,13 @@ import pytest
 import torch
 
 from lirf import params
-from lirf.objectives import flow
+from lirf.networks.condition import NULL
+from lirf.objectives import rectified
 from lirf.sampling import sampler
 from lirf.store.space import Space
-from lirf.training import compiling, training
+from lirf.training import devices, loop
+from lirf.training import state as states
+from lirf.training.state import State
 
 LOADED = params.load(Path(__file__).parents[2] / "params.yaml")
 SPACE = Space("f00d", (4, 4, 4), (0.0,) * 4, (1.0,) * 4)
@@ -34,7 +37,7 @@ LARGE = {"width": 768, "depth": 12, "heads": 12}  # 130 million weights
 LARGE_SPACE = Space("f00d", (4, 32, 32), (0.0,) * 4, (1.0,) * 4)
 
 
-def naive(state: training.State, latents: torch.Tensor, config: params.Train, steps: int):
+def naive(state: State, latents: torch.Tensor, config: params.Train, steps: int):
     """Yield the losses of training as in a tutorial."""
     device = latents.device
     optimiser = torch.optim.AdamW(
@@ -49,9 +52,9 @@ def naive(state: training.State, latents: torch.Tensor, config: params.Train, st
     for _ in range(steps):
         chosen = torch.randint(len(rows_N), (config.batch,), generator=state.generator)
         x0 = torch.randn((config.batch, *latents.shape[1:]), generator=state.generator).to(device)
-        t = flow.draw_times(config.batch, config.times, state.generator).to(device)
+        t = rectified.draw_times(config.batch, config.times, state.generator).to(device)
         x1 = torch.stack([rows_N[row].to(device) for row in chosen.tolist()])
-        loss = flow.loss(state.network, x0, x1, t, state.prediction)
+        loss = state.objective.loss(state.network, x0, x1, t, NULL)
         optimiser.zero_grad()
         loss.backward()
         if config.clip_norm is not None:
@@ -66,15 +69,15 @@ def naive(state: training.State, latents: torch.Tensor, config: params.Train, st
         yield loss.item()
 
 
-def start(space: Space, where: torch.device, **network: int) -> training.State:
+def start(space: Space, where: torch.device, **network: int) -> State:
     config = LOADED.initialize.network.model_copy(update=network)
-    return training.initial(LOADED.initialize.model_copy(update={"network": config}), space, where)
+    return states.initial(LOADED.initialize.model_copy(update={"network": config}), space, where)
 
 
 class Duel:
     """The two loops on the same latents, each with a network of its own."""
 
-    def __init__(self, states: list[training.State], config: params.Train, steps: int) -> None:
+    def __init__(self, states: list[State], config: params.Train, steps: int) -> None:
         (self.ours, self.theirs), self.config, self.steps = states, config, steps
         where, shape = next(self.ours.network.parameters()).device, self.ours.space.shape
         self.latents = torch.randn(100, *shape, generator=torch.Generator().manual_seed(0)).to(
@@ -83,7 +86,7 @@ class Duel:
         self.losses: tuple[list[float], list[float]] = ([], [])
 
     def fast(self) -> None:
-        steps = training.train(self.ours, self.latents, self.config, self.steps)
+        steps = loop.train(self.ours, self.latents, self.config, self.steps)
         self.losses[0].extend(loss for _, loss in steps)
 
     def slow(self) -> None:
@@ -180,11 +183,11 @@ def test_samples_of_a_large_network_on_a_gpu(benchmark, full, say):
     state = start(LARGE_SPACE, GPU, **(LARGE if full else {"width": 64, "depth": 2, "heads": 2}))
     count = 1000 if full else 5
     seeds = sampler.seeds(0, "benchmark", count)
-    field = training.ema_field(state)
+    field = state.field
     options: dict[str, Any] = {"batch": sampler.batch(field, LARGE_SPACE.shape, OPEN, GPU)}
     options["batch"] = min(options["batch"], 256)
-    call = compiling.compiled(state.ema, GPU, "sample.compile")
-    field = training.network_field(compiling.padded(call, options["batch"]), "velocity")
+    call = devices.compiled(state.ema, GPU, "sample.compile")
+    field = state.objective.field(devices.padded(call, options["batch"]))
     config = LOADED.sample.model_copy(update=options)
 
     def draw() -> None:

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from lirf import params, processor
-from lirf.training import device
+from lirf.training import devices
 
 ROOT = Path(__file__).parents[2]
 NAMES = {*processor.AVX2, *processor.SPIN, "TORCHINDUCTOR_CACHE_DIR"}
@@ -91,10 +91,10 @@ def test_the_number_of_threads_is_that_of_the_parameters(monkeypatch: pytest.Mon
     before = torch.get_num_threads()
     try:
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
-        device.of(numbers)
+        devices.of(numbers)
         assert torch.get_num_threads() == before
         monkeypatch.delenv("OMP_NUM_THREADS")
-        device.of(numbers)
+        devices.of(numbers)
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)

@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 
 from lirf import params
-from lirf.measure import collapse
+from lirf.objectives import rectified
 from lirf.store import banks
 from lirf.store.space import Space
-from lirf.training import checkpoint, training
+from lirf.training import checkpoint
+from lirf.training import state as states
 from stages.diagnose import diagnose
 from stages.support.command import Out
 
@@ -45,7 +46,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("inputs")
     network = params.MLP(kind="mlp", width=16, depth=1)
     config = params.Initialize(seed=0, prediction="velocity", network=network)
-    state = training.initial(config, SPACE, CPU)
+    state = states.initial(config, SPACE, CPU)
     checkpoint.save(state, folder / "weights")
     fields = {
         "id": [f"row-{i}" for i in range(REAL + REFINED)],
@@ -133,7 +134,7 @@ def test_a_model_that_draws_its_bank_is_collapsed(
 
     def memorising(_folder: Path, _where: torch.device):
         anchors = torch.from_numpy(latents(REAL + REFINED, 1)[:REAL])
-        return lambda x, t: collapse.flow.closed_form(x, t, anchors), SPACE
+        return lambda x, t: rectified.closed_form(x, t, anchors), SPACE
 
     monkeypatch.setattr(checkpoint, "load_field", memorising)
     found = run(inputs, tmp_path / "out", numbers(path_steps=20))

@@ -8,6 +8,7 @@ import torch
 
 from lirf import params
 from lirf.images import transforms
+from lirf.objectives.rectified import Rectified
 from lirf.store import banks
 from lirf.store.space import Space
 from lirf.training import checkpoint
@@ -33,7 +34,7 @@ def test_it_writes_an_untrained_state_for_the_bank_s_space(tmp_path: Path, bank:
     state = checkpoint.load(tmp_path / "a", torch.device("cpu"))
     assert state.step == 0
     assert state.space == SPACE
-    assert state.prediction == NUMBERS.initialize.prediction
+    assert state.objective == Rectified(NUMBERS.initialize.prediction)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 

@@ -32,7 +32,9 @@ def model(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_folder_has_all_that_a_pipeline_needs(model: Path):
     assert set(files.checksums(model)) == {
-        "README.md", "model_index.json", "provenance.json", "samples.png", *export.CODE,
+        "README.md", "model_index.json", "provenance.json", "samples.png", "pipeline.py",
+        *(f"network/{name}.py" for name in export.code("lirf.publish.velocity")),
+        *(f"scheduler/{name}.py" for name in export.code("lirf.publish.scheduler")),
         "network/config.json", "network/diffusion_pytorch_model.safetensors",
         "scheduler/scheduler_config.json", "vae/config.json", "vae/fingerprint.json",
         "vae/diffusion_pytorch_model.safetensors",

@@ -11,7 +11,8 @@ from lirf import params
 from lirf.sampling import sampler
 from lirf.store import banks
 from lirf.store.space import Space
-from lirf.training import checkpoint, training
+from lirf.training import checkpoint, loop
+from lirf.training import state as states
 from stages.sample import sample
 from stages.support.command import Out
 
@@ -38,8 +39,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def weights(tmp_path: Path) -> Path:
     network = params.MLP(kind="mlp", width=16, depth=1)
     config = params.Initialize(seed=0, prediction="velocity", network=network)
-    state = training.initial(config, SPACE, CPU)
-    for _ in training.train(state, torch.randn(5, *SPACE.shape), LOADED.train, 5):
+    state = states.initial(config, SPACE, CPU)
+    for _ in loop.train(state, torch.randn(5, *SPACE.shape), LOADED.train, 5):
         pass
     checkpoint.save(state, tmp_path / "weights")
     return tmp_path / "weights"
@@ -133,7 +134,7 @@ def test_scratch_of_other_weights_is_not_used(tmp_path: Path, weights: Path):
     bank = write_bank(tmp_path / "bank")
     sample(numbers(), "r01", weights, bank, Out(tmp_path / "one"))
     state = checkpoint.load(weights, CPU)
-    for _ in training.train(state, torch.randn(5, *SPACE.shape), LOADED.train, 5):
+    for _ in loop.train(state, torch.randn(5, *SPACE.shape), LOADED.train, 5):
         pass
     checkpoint.save(state, tmp_path / "more")
     sample(numbers(), "r01", tmp_path / "more", bank, Out(tmp_path / "two"))

@@ -23,7 +23,8 @@ from lirf import params
 from lirf.images import transforms
 from lirf.store import banks
 from lirf.store.space import Space
-from lirf.training import checkpoint, training
+from lirf.training import checkpoint
+from lirf.training import state as states
 from stages.support import command
 from stages.support.command import Out
 from stages.train import train
@@ -73,7 +74,7 @@ def bank(tmp_path: Path) -> Path:
 def write_start(folder: Path, labels: int) -> Path:
     network = params.MLP(kind="mlp", width=16, depth=1)
     config = params.Initialize(seed=0, prediction="velocity", network=network)
-    state = training.initial(config, SPACE, torch.device("cpu"), labels)
+    state = states.initial(config, SPACE, torch.device("cpu"), labels)
     checkpoint.save(state, folder)
     return folder
 

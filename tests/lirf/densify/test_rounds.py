@@ -13,7 +13,10 @@ from lirf.densify import rounds
 from lirf.images import transforms
 from lirf.store import banks, tables
 from lirf.store.space import Space
-from lirf.training import checkpoint, training
+from lirf.training import checkpoint, loop
+from lirf.training import state as states
+from lirf.training.batches import Augmented
+from lirf.training.state import State
 from stages.admit import admit
 from stages.correct import correct
 from stages.merge import merge
@@ -62,18 +65,18 @@ def latents() -> np.ndarray:
 
 
 @pytest.fixture
-def augmented() -> training.Augmented:
+def augmented() -> Augmented:
     random = np.random.default_rng(1)
     versions, labels = (
         torch.from_numpy(random.standard_normal(shape, np.float32))
         for shape in ((5, *SPACE.shape), (5, len(transforms.LABELS)))
     )
-    return training.Augmented(versions, labels)
+    return Augmented(versions, labels)
 
 
-def start(small: params.Params) -> training.State:
+def start(small: params.Params) -> State:
     """Return the untrained state of a network that takes augmentation labels."""
-    return training.initial(small.initialize, SPACE, CPU, len(transforms.LABELS))
+    return states.initial(small.initialize, SPACE, CPU, len(transforms.LABELS))
 
 
 def begin(latents: np.ndarray) -> rounds.Bank:
@@ -81,7 +84,7 @@ def begin(latents: np.ndarray) -> rounds.Bank:
 
 
 def write_start(
-    folder: Path, latents: np.ndarray, augmented: training.Augmented, small: params.Params
+    folder: Path, latents: np.ndarray, augmented: Augmented, small: params.Params
 ) -> None:
     """Write bank r00, the augmented latents and the untrained weights."""
     columns = {
@@ -105,7 +108,7 @@ def run_train(small: params.Params, folder: Path, run: str, after: Path) -> None
     train(small, run, after / "bank", augmented, after / "weights", *out)
 
 
-def weights(state: training.State) -> dict[str, torch.Tensor]:
+def weights(state: State) -> dict[str, torch.Tensor]:
     ema = {f"ema.{name}": tensor for name, tensor in state.ema.state_dict().items()}
     return {**state.network.state_dict(), **state.moments, **ema}
 
@@ -114,7 +117,7 @@ def weights(state: training.State) -> dict[str, torch.Tensor]:
 def test_it_equals_the_stages_bit_for_bit(
     tmp_path: Path,
     latents: np.ndarray,
-    augmented: training.Augmented,
+    augmented: Augmented,
     monkeypatch: pytest.MonkeyPatch,
     train_options: dict[str, Any],
 ):
@@ -170,21 +173,21 @@ def test_a_refined_row_is_of_no_image(latents: np.ndarray):
 
 
 def test_rounds_that_admit_nothing_end_with_the_weights_of_plain_training(
-    latents: np.ndarray, augmented: training.Augmented
+    latents: np.ndarray, augmented: Augmented
 ):
     nothing = LOADED.admit.model_copy(update={"rule": "published", "tau": 1e-9})
     small = numbers(admit=nothing)
     state, plain = start(small), start(small)
     turns = rounds.refine(state, begin(latents), small, augmented=augmented)
     assert [len(turn.bank.latents) for turn in turns] == [len(latents)] * 2
-    real, rate = torch.from_numpy(latents), training.cooldown(90, 25)
-    for _ in training.train(plain, real, small.train, 90, augmented, rate=rate):
+    real, schedule = torch.from_numpy(latents), loop.cooldown(90, 25)
+    for _ in loop.train(plain, real, small.train, 90, augmented, schedule=schedule):
         pass
     torch.testing.assert_close(weights(state), weights(plain), rtol=0, atol=0)
 
 
 def test_an_error_names_its_round(latents: np.ndarray):
     small = numbers(correct=LOADED.correct.model_copy(update={"neighbours": 15}))
-    state = training.initial(small.initialize, SPACE, CPU)
+    state = states.initial(small.initialize, SPACE, CPU)
     with pytest.raises(ValueError, match=r"^r01: .*lower the number of neighbours"):
         list(rounds.refine(state, begin(latents), small))

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist, directed_hausdorff
 
 from lirf.measure import collapse, metrics
-from lirf.objectives import flow
+from lirf.objectives import rectified
+from lirf.objectives.base import Field
 
 SPREAD = 1.5  # of the broad Gaussian whose population flow is known
 SHAPE = (4, 2, 2)
@@ -27,7 +28,7 @@ NOISE = normal(1, PATHS, *SHAPE)
 
 
 def memorised(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-    return flow.closed_form(x, t, ANCHORS)
+    return rectified.closed_form(x, t, ANCHORS)
 
 
 def population(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -36,11 +37,11 @@ def population(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     return x * (t * SPREAD**2 - (1 - t)) / ((1 - t) ** 2 + (t * SPREAD) ** 2)
 
 
-def between(share: float) -> flow.Field:
+def between(share: float) -> Field:
     return lambda x, t: (1 - share) * population(x, t) + share * memorised(x, t)
 
 
-def follow(field: flow.Field, batch: int = BATCH) -> collapse.Paths:
+def follow(field: Field, batch: int = BATCH) -> collapse.Paths:
     return collapse.follow(field, NOISE, ANCHORS, STEPS, batch)
 
 

@@ -11,7 +11,6 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
 )
 
 from lirf.autoencoder import model as ae
-from lirf.objectives import flow
 from lirf.publish.pipeline import LatentFlowPipeline
 from lirf.publish.scheduler import FlowScheduler
 from lirf.publish.velocity import VelocityField
@@ -25,8 +24,7 @@ CPU = torch.device("cpu")
 def pipeline(trained_rgb) -> LatentFlowPipeline:
     network, document = checkpoint.load_ema(trained_rgb.weights, CPU)
     field = VelocityField(
-        document["network"], document["prediction"], flow.LEAST_REMAINING,
-        document["space"].to_json(),
+        document["network"], {"prediction": document["prediction"]}, document["space"].to_json()
     )  # fmt: skip
     field.network.load_state_dict(network.state_dict())
     decoder = ae.load(trained_rgb.autoencoder, CPU)

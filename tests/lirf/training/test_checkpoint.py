@@ -11,7 +11,9 @@ import torch
 from lirf import params
 from lirf.store import files
 from lirf.store.space import Space
-from lirf.training import checkpoint, training
+from lirf.training import checkpoint, loop
+from lirf.training import state as states
+from lirf.training.state import State
 
 CPU = torch.device("cpu")
 SPACE = Space("f00d", (2, 4, 4), (0.5, -1.0), (2.0, 0.25))
@@ -38,11 +40,11 @@ FILES = ["network.safetensors", "ema.safetensors", "optimizer.safetensors", "sta
 
 
 @pytest.fixture
-def state() -> training.State:
+def state() -> State:
     network = params.Transformer(kind="transformer", patch=2, width=8, depth=1, heads=2)
     config = params.Initialize(seed=1, prediction="data", network=network)
-    made = training.initial(config, SPACE, CPU)
-    for _ in training.train(made, torch.randn(5, *SPACE.shape), TRAIN, 3):
+    made = states.initial(config, SPACE, CPU)
+    for _ in loop.train(made, torch.randn(5, *SPACE.shape), TRAIN, 3):
         pass
     return made
 
@@ -58,7 +60,7 @@ def test_the_same_state_is_the_same_bytes_also_after_a_round_trip(tmp_path: Path
 def test_an_untrained_state_can_be_saved(tmp_path: Path):
     network = params.MLP(kind="mlp", width=8, depth=1)
     config = params.Initialize(seed=1, prediction="velocity", network=network)
-    checkpoint.save(training.initial(config, SPACE, CPU), tmp_path / "a")
+    checkpoint.save(states.initial(config, SPACE, CPU), tmp_path / "a")
     assert checkpoint.load(tmp_path / "a", CPU).step == 0
 
 
@@ -67,9 +69,9 @@ def test_the_field_is_that_of_the_averaged_weights(tmp_path: Path, state):
     field, space = checkpoint.load_field(tmp_path / "a", CPU)
     x, t = torch.randn(3, *SPACE.shape), torch.rand(3)
     assert space == SPACE
-    assert torch.equal(field(x, t), training.ema_field(state)(x, t))
+    assert torch.equal(field(x, t), state.field(x, t))
     assert not field(x, t).requires_grad
-    raw = training.network_field(state.network, "data")
+    raw = state.objective.field(state.network)
     assert not torch.allclose(field(x, t), raw(x, t))
 
 

@@ -8,7 +8,8 @@ import torch
 from lirf import params
 from lirf.sampling import sampler
 from lirf.store.space import Space
-from lirf.training import checkpoint, training
+from lirf.training import checkpoint
+from lirf.training import state as states
 from stages.support import drawing
 
 CPU = torch.device("cpu")
@@ -23,7 +24,7 @@ CONFIG = params.load(Path(__file__).parents[3] / "params.yaml").sample.model_cop
 def weights(tmp_path: Path) -> Path:
     network = params.MLP(kind="mlp", width=16, depth=1)
     config = params.Initialize(seed=0, prediction="velocity", network=network)
-    checkpoint.save(training.initial(config, SPACE, CPU), tmp_path / "weights")
+    checkpoint.save(states.initial(config, SPACE, CPU), tmp_path / "weights")
     return tmp_path / "weights"
 
 

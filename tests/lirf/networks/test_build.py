@@ -1,15 +1,12 @@
-"""Shapes, the start at zero, and what a self-contained file must be."""
-
-import ast
-import sys
-from pathlib import Path
+"""What networks of every kind have in common: shapes, the start at zero, what they are told."""
 
 import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given, settings
 
-from lirf.networks import network
+from lirf.networks.build import build
+from lirf.networks.condition import Condition
 
 TRANSFORMER = {"kind": "transformer", "patch": 2, "width": 16, "depth": 2, "heads": 2}
 PERCEPTRON = {"kind": "mlp", "width": 16, "depth": 2}
@@ -19,7 +16,7 @@ SHAPE = (3, 4, 6)
 def randomised(config: dict, shape: tuple[int, ...]) -> torch.nn.Module:
     """Return a network whose every weight matters."""
     torch.manual_seed(0)
-    built = network.build(config, shape)
+    built = build(config, shape)
     with torch.no_grad():
         for parameter in built.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
@@ -38,7 +35,7 @@ def test_output_has_the_input_s_shape_and_starts_at_zero(batch, channels, grid, 
     shape = (channels, grid[0] * patch, grid[1] * patch)
     config = {**TRANSFORMER, "patch": patch} if kind == "transformer" else PERCEPTRON
     x = torch.randn(batch, *shape)
-    output = network.build(config, shape)(x, torch.rand(batch))
+    output = build(config, shape)(x, torch.rand(batch))
     assert output.shape == x.shape
     assert torch.equal(output, torch.zeros_like(x))
 
@@ -68,9 +65,9 @@ def test_a_sample_depends_on_its_own_point_and_time_only(config: dict):
 def test_a_label_of_zeros_is_no_label_and_no_other_label_is(config: dict):
     built = randomised({**config, "labels": 3}, SHAPE)
     x, t = torch.randn(4, *SHAPE), torch.rand(4)
-    assert torch.equal(built(x, t, torch.zeros(4, 3)), built(x, t))
+    assert torch.equal(built(x, t, Condition(torch.zeros(4, 3))), built(x, t))
     label = torch.eye(4, 3)  # the last row has none
-    moved = (built(x, t, label) - built(x, t)).abs().amax(dim=(1, 2, 3))
+    moved = (built(x, t, Condition(label)) - built(x, t)).abs().amax(dim=(1, 2, 3))
     assert moved[:3].min() > 1e-4
     assert moved[3] < 1e-5
 
@@ -80,7 +77,7 @@ def test_labels_add_one_parameter_of_zeros_and_change_no_other(config: dict):
     built = []
     for labels in ({}, {"labels": 0}, {"labels": 3}):
         torch.manual_seed(0)
-        built.append((network.build({**config, **labels}, SHAPE).state_dict(), torch.rand(1)))
+        built.append((build({**config, **labels}, SHAPE).state_dict(), torch.rand(1)))
     (plain, drawn), *others = built
     for parameters, drawn_after in others:
         assert torch.equal(drawn_after, drawn)
@@ -94,31 +91,10 @@ def test_labels_add_one_parameter_of_zeros_and_change_no_other(config: dict):
 @pytest.mark.parametrize("config", [TRANSFORMER, PERCEPTRON])
 @pytest.mark.parametrize("labels", [0, 3])
 def test_labels_of_another_length_are_refused(config: dict, labels: int):
-    built = network.build({**config, "labels": labels}, SHAPE)
-    message = f"^augmentation labels of 2 numbers: this network was built for {labels}; rerun"
+    built = build({**config, "labels": labels}, SHAPE)
+    message = f"^augmentation labels of 2 numbers: this network was built for {labels}; init"
     with pytest.raises(ValueError, match=message):
-        built(torch.zeros(1, *SHAPE), torch.zeros(1), torch.ones(1, 2))
-
-
-def test_tokens_know_their_place():
-    built = randomised({**TRANSFORMER, "patch": 1}, (2, 3, 3))
-    x, t = torch.randn(1, 2, 3, 3), torch.tensor([0.5])
-    moved = built(x.transpose(2, 3), t).transpose(2, 3)
-    assert not torch.allclose(built(x, t), moved, atol=1e-3)
-
-
-def test_unpatchify_inverts_patchify_and_a_token_is_a_patch():
-    x = torch.arange(2 * 3 * 4 * 6, dtype=torch.float32).view(2, 3, 4, 6)
-    tokens = network.patchify(x, 2)
-    assert tokens.shape == (2, 6, 12)
-    assert torch.equal(tokens[1, 4].view(3, 2, 2), x[1, :, 2:4, 2:4])
-    assert torch.equal(network.unpatchify(tokens, (3, 4, 6), 2), x)
-
-
-def test_positions_are_distinct():
-    positions = network.sine_cosine_positions((4, 5), 16)
-    assert positions.shape == (20, 16)
-    assert torch.pdist(positions).min() > 1e-3
+        built(torch.zeros(1, *SHAPE), torch.zeros(1), Condition(torch.ones(1, 2)))
 
 
 @pytest.mark.parametrize(
@@ -138,22 +114,11 @@ def test_positions_are_distinct():
 )
 def test_a_mistake_in_the_config_is_one_line_that_names_the_key(change: dict, key: str):
     with pytest.raises(ValueError, match=rf"^initialize\.network\.{key}\b") as error:
-        network.build({**TRANSFORMER, **change}, SHAPE)
+        build({**TRANSFORMER, **change}, SHAPE)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("config", [TRANSFORMER, PERCEPTRON])
 def test_latents_of_another_shape_are_refused(config: dict):
     with pytest.raises(ValueError, match="3 x 4 x 4: this network was built for 3 x 4 x 6"):
-        network.build(config, SHAPE)(torch.zeros(1, 3, 4, 4), torch.zeros(1))
-
-
-def test_the_file_needs_torch_alone():
-    tree = ast.parse(Path(str(network.__file__)).read_text())
-    tops = set[str]()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            tops |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            tops.add((node.module or ".").split(".")[0])
-    assert tops <= {"torch", *sys.stdlib_module_names}
+        build(config, SHAPE)(torch.zeros(1, 3, 4, 4), torch.zeros(1))

@@ -1,18 +1,18 @@
-"""The flow: path from noise to data, its velocity, the loss, and the loss's exact minimiser.
+"""Rectified flow: the straight path from noise to data, its velocity, loss and exact minimiser.
 
 t = 0 is noise, t = 1 is data, x_t = (1-t) x_0 + t x_1, v = x_1 - x_0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-Field = Callable[[Tensor, Tensor], Tensor]
-"""A velocity field: (x_BCHW, t_B) -> v_BCHW."""
+from lirf.networks.condition import NULL, Condition
+from lirf.objectives.base import Call, Field
 
 Prediction = Literal["velocity", "data"]
 Times = Literal["uniform", "logit-normal"]
@@ -44,23 +44,39 @@ def as_velocity(output_B: Tensor, x_B: Tensor, t_B: Tensor, prediction: Predicti
     return (output_B - x_B) / _beside(remaining_B, x_B)
 
 
-def loss(
-    network: Callable[..., Tensor],
-    x0_B: Tensor,
-    x1_B: Tensor,
-    t_B: Tensor,
-    prediction: Prediction,
-    label_BL: Tensor | None = None,
-) -> Tensor:
-    """Return the mean squared error of the velocity at x_t against x_1 - x_0, a scalar.
+@dataclass(frozen=True)
+class Rectified:
+    """Rectified flow (arXiv 2209.03003): the network's output is the velocity, or the data point.
 
-    Under data prediction too the error is that of the velocity, so that its minimiser is the
-    same field. The augmentation label of `x1_B`, if any, is the network's third argument.
+    Raises:
+        ValueError: `prediction` is neither.
     """
-    x_B = interpolate(x0_B, x1_B, t_B)
-    output_B = network(x_B, t_B) if label_BL is None else network(x_B, t_B, label_BL)
-    velocity_B = as_velocity(output_B, x_B, t_B, prediction)
-    return torch.nn.functional.mse_loss(velocity_B, x1_B - x0_B)
+
+    prediction: Prediction
+
+    def __post_init__(self):
+        if self.prediction not in get_args(Prediction):
+            raise ValueError(f"prediction = {self.prediction!r}: must be velocity or data")
+
+    def loss(
+        self, call: Call, x0_B: Tensor, x1_B: Tensor, t_B: Tensor, condition: Condition
+    ) -> Tensor:
+        """Return the mean squared error of the velocity at x_t against x_1 - x_0, a scalar.
+
+        Under data prediction too the error is that of the velocity, so that its minimiser is the
+        same field.
+        """
+        x_B = interpolate(x0_B, x1_B, t_B)
+        velocity_B = as_velocity(call(x_B, t_B, condition), x_B, t_B, self.prediction)
+        return torch.nn.functional.mse_loss(velocity_B, x1_B - x0_B)
+
+    def field(self, call: Call, condition: Condition = NULL) -> Field:
+        """Return the velocity field of a network under a condition."""
+        return lambda x_B, t_B: as_velocity(call(x_B, t_B, condition), x_B, t_B, self.prediction)
+
+    def exact(self, x_B: Tensor, t_B: Tensor, anchors_N: Tensor) -> Tensor:
+        """Return the velocity of the network that minimises the loss: see `closed_form`."""
+        return closed_form(x_B, t_B, anchors_N)
 
 
 def closed_form(

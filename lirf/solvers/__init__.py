@@ -1,0 +1,1 @@
+"""Integration of a velocity field over time."""
