@@ -55,7 +55,7 @@ def diagnose(
     """Follow model `run` from the same noise as every other; `bank` is what it was trained on.
 
     `distance` gets the distance of its field to the memorising field of the real latents over t,
-    `density` the share of copies in bins of the real latents by local density (TSV), `picture`
+    `density` the share of memorised samples by local density of the real latents (TSV), `picture`
     both; `metrics` the collapse onto the real latents and onto the whole bank, and the two
     directed Hausdorff distances between the bank and `heldout`, in units of the real latents'
     spacing. Without held-out latents the reference is the real ones, which the bank contains:

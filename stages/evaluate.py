@@ -72,8 +72,8 @@ def evaluate(
     `samples` keeps the first ones, not chosen, as uint8 images with the training images that each
     is nearest to; `grid` and `nearest` are pictures of them.
 
-    A copy is one of a training image or of what the autoencoder makes of it, mirrored or not: a
-    blurred image of the training set is not a new one.
+    A sample is memorised that is near a training image, mirrored or not, or near what the
+    autoencoder makes of it: a blurred training image is not a new one.
 
     Every model is sampled from the same noise, so the numbers of two models are paired. Where
     there are too few held-out images, the reference is the training images; `metrics` says so.
@@ -147,7 +147,7 @@ def _real(part: Part, neighbours: int) -> Real:
         return Real(original, ids, part.array[heldout], "heldout")
     print(  # noqa: T201
         f"warning: {heldout.sum()} held-out images, evaluate.neighbours = {neighbours} needs more:"
-        " comparing with the training images, which rewards copies",
+        " comparing with the training images, which rewards memorising",
         file=sys.stderr,
     )
     return Real(original, ids, part.array[train], "train")
@@ -206,15 +206,15 @@ def _samples(title: str, fake_MCHW: np.ndarray, memorised: Memorised) -> Image:
     return pictures.captioned(
         pictures.grid(shown, COLUMNS, marked=marked),
         f"{title}: the first {len(shown)} samples, not chosen.",
-        f"Framed: copies of a training image ({sum(marked)} of {len(shown)}).",
+        f"Framed: memorised training images ({sum(marked)} of {len(shown)}).",
     )
 
 
 def _panel(title: str, fake_MCHW: np.ndarray, real: Real, memorised: Memorised) -> Image:
     """Return the first samples, each beside its nearest training images."""
     notes = [
-        f"{ratio:.2f}{' copy' if copy else ''}"
-        for ratio, copy in zip(memorised.ratio[:PANEL], memorised.memorised[:PANEL], strict=True)
+        f"{ratio:.2f}{' memorised' if found else ''}"
+        for ratio, found in zip(memorised.ratio[:PANEL], memorised.memorised[:PANEL], strict=True)
     ]
     rows = nearest_images.panel(fake_MCHW[:PANEL], real.train, memorised, notes)
     return pictures.captioned(
@@ -222,7 +222,7 @@ def _panel(title: str, fake_MCHW: np.ndarray, real: Real, memorised: Memorised) 
         f"{title}: the first {len(notes)} samples, not chosen,",
         f"each beside its {memorised.nearest.shape[1]} nearest training images.",
         "Number: distance to the nearest over distance to the",
-        "second; below 1/3 the sample is a copy (framed).",
+        "second; below 1/3 the sample is memorised (framed).",
     )
 
 

@@ -189,7 +189,7 @@ def test_memory_is_the_training_images_after_the_round_trip(inputs, tmp_path):
     for key in ("precision", "coverage", "density", "vendi"):
         assert found[key] == pytest.approx(expected[key], abs=1e-5)
     assert found["vendi"] < TRAIN
-    # This autoencoder is untrained: what it makes of a training image is a copy of it all the same.
+    # This autoencoder is untrained: what it makes of a training image counts as that image.
     assert expected["memorised"] != 1
     assert found["memorised"] == 1
     assert {key: found[key] for key in NO_NETWORK} == NO_NETWORK
