@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
-from collections.abc import Iterator, Mapping
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from lirf import params
-from lirf.params import Count, Fraction, Name, Params, Section, Seed
+from lirf.params import Name, Params, Section, Seed
 from lirf.report.report import COLUMNS
-
-Overrides = dict[str, Any]
-"""Dotted keys of `params.yaml` (`train.batch`); a value replaces all that stands there."""
+from lirf.studies.overrides import Overrides, override
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")]
 
@@ -31,11 +29,11 @@ def _known(metric: str) -> str:
 
 
 Metric = Annotated[str, AfterValidator(_known)]
+WORTH = {"lower": lambda x: -x, "higher": lambda x: x, "nearer to 1": lambda x: -abs(x - 1)}
+"""What is greater where a metric is better."""
+
 ORACLE = "oracle"
 """The method that knows the best moment to stop: the one of a row's `oracle_of`."""
-
-LOOP = "loop"
-"""Overrides below `loop` are no section of `params.yaml`: they write `rounds` and `models`."""
 
 
 class Dataset(Section):
@@ -87,12 +85,60 @@ class Target(Section):
             raise ValueError(f"the target for {self.metric} needs `at_least` or `at_most`")
         return self
 
+    @property
+    def on(self) -> list[str]:
+        """The one metric."""
+        return [self.metric]
+
+    @property
+    def words(self) -> str:
+        """What is to be reached, in words."""
+        start = self.metric
+        if self.distance_from is not None:
+            start = f"distance of {start} from {self.distance_from:g}"
+        start += f" relative to {self.against}" if self.against else ""
+        bounds = {"≥": self.at_least, "≤": self.at_most}
+        ends = [f"{sign} {bound:g}" for sign, bound in bounds.items() if bound is not None]
+        return f"{start} {' and '.join(ends)}"
+
+    def met(self, means: Sequence[float]) -> tuple[bool, str]:
+        """Return whether the judged method's mean, and `against`'s, will do, and the figure."""
+        if self.distance_from is not None:
+            means = [abs(value - self.distance_from) for value in means]
+        figure = ratio(*means) if self.against else means[0]
+        low = -math.inf if self.at_least is None else self.at_least
+        high = math.inf if self.at_most is None else self.at_most
+        return low <= figure <= high, f"{figure:.3g}"
+
 
 class Contest(Section):
     """A method that the judged one shall be better than, in all of `on` together."""
 
     against: Word
     on: Annotated[list[Metric], Field(min_length=1)]
+    datasets: list[Name] | None = None  # None: all of the headline study
+
+    @property
+    def words(self) -> str:
+        """What is to be reached, in words."""
+        return f"better than {self.against} in {' and '.join(self.on)} together"
+
+    def met(self, means: Sequence[float]) -> tuple[bool, str]:
+        """Return whether all is won, and the figures; of each metric there are two means."""
+        pairs = list(zip(means[::2], means[1::2], strict=True))
+        worth = {column.key: WORTH[column.better] for column in COLUMNS if column.better}
+        won = [
+            worth[metric](a) > worth[metric](b)
+            for metric, (a, b) in zip(self.on, pairs, strict=True)
+        ]
+        return all(won), ", ".join(f"{own:.3g} to {other:.3g}" for own, other in pairs)
+
+
+def ratio(value: float, reference: float) -> float:
+    """Return value / reference; 1 where both are zero, infinite where only the latter is."""
+    if reference == 0:
+        return 1.0 if value == 0 else math.inf
+    return value / reference
 
 
 class Plan(Section):
@@ -126,37 +172,19 @@ class Plan(Section):
         return self
 
 
-class Loop(Section):
-    """The shape of the loop: steps in all, the number of rounds, their lambda.
-
-    Steps are shared among the rounds and the final model as in params.yaml, or evenly where their
-    number changes; what is left over goes to the last; the baseline has them all. With `share`
-    there are so many of these steps: a row's, where `steps` is the data set's. `lambda` is one
-    number, or the first round's and the last's with even steps between.
-    """
-
-    steps: Count | None = None
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    rounds: Count | None = None
-    lambda_: Annotated[
-        Fraction | Annotated[list[Fraction], Field(min_length=2, max_length=2)] | None,
-        Field(alias="lambda"),
-    ] = None
-
-
 @dataclass(frozen=True)
 class Entry:
-    """A method of a study: one value for each key of its row's grid."""
+    """A method of a study: its row with one value for each key of the grid."""
 
     method: str
     label: str
     row: Method
-    values: tuple[Any, ...] = ()
+    overrides: Overrides
 
     @property
-    def overrides(self) -> Overrides:
-        """The row's overrides and those of the grid."""
-        return {**self.row.params, **dict(zip(self.row.grid, self.values, strict=True))}
+    def is_length(self) -> bool:
+        """Whether it is only there for the oracle to choose."""
+        return self.row.oracle_of is not None and self.method != ORACLE
 
 
 @dataclass(frozen=True)
@@ -167,7 +195,7 @@ class Run:
     dataset: str
     method: str
     seed: int
-    target: str  # final | baseline
+    target: str  # its name among the models
     params: Params
 
 
@@ -189,10 +217,13 @@ def entries(study: Study) -> Iterator[Entry]:
             oracle = None
         for values in itertools.product(*row.grid.values()):
             words = [_word(value) for value in values]
-            yield Entry("-".join([name, *words]), _fill(row.label, words), row, values)
+            parts = itertools.zip_longest(row.label.split("{}"), words, fillvalue="")
+            label = "".join(itertools.chain(*parts))
+            overrides = {**row.params, **dict(zip(row.grid, values, strict=True))}
+            yield Entry("-".join([name, *words]), label, row, overrides)
         if row.oracle_of:
             label = f"{study.rows[row.oracle_of].label}, stopped at the best held-out"
-            oracle = Entry(ORACLE, f"{label} coverage (an oracle)", row)
+            oracle = Entry(ORACLE, f"{label} coverage (an oracle)", row, {})
     if oracle:
         yield oracle
 
@@ -206,107 +237,36 @@ def unroll(plan: Plan, base: Mapping[str, Any], name: str) -> Iterator[Run]:
     Raises:
         ValueError: one line, begun by `name`: an override that `lirf.params` refuses.
     """
-    for study_name, study in plan.studies.items():
-        for entry in entries(study):
+    for title, study in plan.studies.items():
+        for entry, dataset, seed in itertools.product(entries(study), study.datasets, study.seeds):
             if entry.method == ORACLE:
                 continue
-            for dataset, seed in itertools.product(study.datasets, study.seeds):
-                where = f"{name}: studies.{study_name}.{entry.method} on {dataset}"
-                chosen = plan.datasets[dataset]
-                own = {} if chosen.images is None else {"prepare.images": f"images/{dataset}"}
-                document = override(
-                    base,
-                    {
-                        **own,
-                        **chosen.params,
-                        **entry.overrides,
-                        **dict.fromkeys(plan.seed_keys, seed),
-                    },
-                    where,
-                )
-                numbers = params.validate(Params, document, where)
-                yield Run(study_name, dataset, entry.method, seed, entry.row.target, numbers)
-
-
-def override(base: Mapping[str, Any], changes: Overrides, where: str) -> dict[str, Any]:
-    """Return a copy of `base` with `changes`; those below `loop` write `rounds` and `models`.
-
-    Raises:
-        ValueError: a key leads through a value that is no mapping, or a loop that cannot be.
-    """
-    document = copy.deepcopy(dict(base))
-    for key, value in changes.items():
-        *path, last = key.split(".")
-        section = document
-        for part in path:
-            section = section.setdefault(part, {})
-            if not isinstance(section, dict):
-                raise ValueError(f"{where}: {key}: {part} is no section of params.yaml")
-        section[last] = copy.deepcopy(value)
-    shape = document.pop(LOOP, None)
-    if shape is not None:
-        _shape(document, params.validate(Loop, shape, f"{where}: {LOOP}"), where)
-    return document
-
-
-def _shape(document: dict[str, Any], loop: Loop, where: str) -> None:
-    """Write `rounds` and `models` of `document` anew."""
-    before = list(document["rounds"].values())
-    count = loop.rounds or len(before)
-    whole = document["models"]["baseline"]["steps"]
-    total = round(loop.share * (loop.steps or whole))
-    if count == len(before):
-        steps = [document["models"][name]["steps"] * total // whole for name in document["rounds"]]
-    else:
-        steps = [total // (count + 1)] * count
-    if min(steps) == 0:
-        raise ValueError(
-            f"{where}: loop: {total} steps in all are too few for each of {count + 1} models;"
-            " raise loop.steps or loop.share, or lower loop.rounds"
-        )
-    if loop.lambda_ is None and count == len(before):
-        lambdas = [round_["lambda"] for round_ in before]
-    else:
-        ends = loop.lambda_ or [before[0]["lambda"], before[-1]["lambda"]]
-        first, last = ends if isinstance(ends, list) else (ends, ends)
-        lambdas = np.linspace(first, last, count).round(6).tolist()
-    names = [params.BANK_ZERO, *(f"r{number:02d}" for number in range(1, count + 1))]
-    after = dict(zip(names[1:], names, strict=False))
-    document["rounds"] = {
-        name: {**before[-1], "after": after[name], "lambda": value}
-        for name, value in zip(names[1:], lambdas, strict=True)
-    }
-    models = {
-        name: {"after": after[name], "steps": own}
-        for name, own in zip(names[1:], steps, strict=True)
-    }
-    rest = total - sum(steps)
-    cooldown = min(rest, document["models"]["baseline"].get("cooldown", 0) * total // whole)
-    models["final"] = {"after": names[-1], "steps": rest, "cooldown": cooldown}
-    models["baseline"] = {"after": params.BANK_ZERO, "steps": total, "cooldown": cooldown}
-    document["models"] = models
+            where = f"{name}: studies.{title}.{entry.method} on {dataset}"
+            chosen = plan.datasets[dataset]
+            changes = {
+                **({"prepare.images": f"images/{dataset}"} if chosen.images else {}),
+                **chosen.params,
+                **entry.overrides,
+                **dict.fromkeys(plan.seed_keys, seed),
+            }
+            numbers = params.validate(Params, override(base, changes, where), where)
+            yield Run(title, dataset, entry.method, seed, entry.row.target, numbers)
 
 
 def _check_rows(name: str, study: Study) -> None:
     """Raise unless labels and names of the rows of `study` tell them apart."""
     for key, row in study.rows.items():
+        where = f"studies.{name}.rows.{key}"
         if row.label.count("{}") != len(row.grid):
             raise ValueError(
-                f"studies.{name}.rows.{key}.label = {row.label!r}: needs a {{}} for each of the"
-                f" {len(row.grid)} keys of its grid"
+                f"{where}.label = {row.label!r}: needs a {{}} for each of the {len(row.grid)} keys"
+                " of its grid"
             )
         if row.oracle_of is not None and row.oracle_of not in study.rows:
-            raise ValueError(f"studies.{name}.rows.{key}.oracle_of = {row.oracle_of}: no such row")
-    methods = [entry.method for entry in entries(study)]
-    for method in methods:
-        if methods.count(method) > 1:
+            raise ValueError(f"{where}.oracle_of = {row.oracle_of}: no such row")
+    for method, count in Counter(entry.method for entry in entries(study)).items():
+        if count > 1:
             raise ValueError(f"studies.{name}: two rows would be called {method}; rename one")
-
-
-def _fill(label: str, words: list[str]) -> str:
-    for word in words:
-        label = label.replace("{}", word, 1)
-    return label
 
 
 def _word(value: Any) -> str:
