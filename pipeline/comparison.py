@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ NEUTRAL = {"lirf/training/parallel.py"}
 SHARED = "encode"
 """What runs have most in common: all up to this stage is computed by one run, the others wait."""
 
-PLACE = ("study", "dataset", "method", "seed")
+PLACE = comparison.PLACE
 """What tells the rows of the table apart, and by what the command line narrows the runs down."""
 
 DIGITS = 16  # of a fingerprint
@@ -70,6 +71,7 @@ class Job:
     folder: Path | None  # with the images; None: the project's own
     images: str  # fingerprint of that folder
     key: str  # fingerprint of the params that the target depends on
+    recorded: str  # the same by the names that params.yaml had when rows were recorded
     code: str  # fingerprint of the code that the target depends on
     shared: str  # fingerprint of all that stage SHARED depends on
     rows: tuple[Run, ...]
@@ -127,8 +129,7 @@ class Table:
         if self.path.exists():
             self.rows = Table.load(self.path).rows
         new = [
-            {**result, **{key: vars(run)[key] for key in comparison.KEY}, **job.identity}
-            for run in job.rows
+            {**result, **{key: vars(run)[key] for key in PLACE}, **job.identity} for run in job.rows
         ]
         places = {_place(row) for row in new}
         self.rows = [row for row in self.rows if _place(row) not in places] + new
@@ -150,6 +151,8 @@ class Bench:
     threads: int
     instructions: str
     keep: bool
+    checks: bool = False  # what comes out is kept in `found`, the table stays as it is
+    found: dict[str, dict[str, Any]] = field(default_factory=dict)
     devices: tuple[str, ...] = ()
     failed: int = 0
     done: int = 0
@@ -214,7 +217,9 @@ class Bench:
         seconds = time.monotonic() - began
         result |= {"seconds": round(seconds, 1), "ran": f"{ends['ran']} of {ends['all']}"}
         result |= {"threads": self.threads, "instructions": self.instructions, "device": device}
-        self.table.put(job, result)
+        self.found[job.name] = result
+        if not self.checks:
+            self.table.put(job, result)
         if not self.keep:
             shutil.rmtree(folder)
         _say(f"[{self.done}/{total}] {job.name}: {seconds:.0f} s, {result['ran']} stages ran")
@@ -326,7 +331,10 @@ def subject(root: Path, stages: Mapping[str, graph.Stage], target: str) -> Subje
 
 
 def make_jobs(
-    runs: Iterable[Run], subjects: Mapping[str, Subject], images: Mapping[str, Path]
+    runs: Iterable[Run],
+    subjects: Mapping[str, Subject],
+    images: Mapping[str, Path],
+    recorded: Mapping[str, Any] | None = None,
 ) -> list[Job]:
     """Return a job for every model among `runs`; equal ones of several studies are one."""
     digests = {name: exchange.digest(path)[:DIGITS] for name, path in images.items()}
@@ -343,6 +351,7 @@ def make_jobs(
             folder=images.get(run.dataset),
             images=source,
             key=key,
+            recorded=_recorded(document, run.target, own, recorded or {}),
             code=own.code,
             shared=_fingerprint([_pick(document, shared.keys), shared.code, source]),
             rows=(run,),
@@ -362,6 +371,35 @@ def _pick(document: Mapping[str, Any], keys: Iterable[str]) -> str:
             value = value.get(part) if isinstance(value, dict) else None
         values[key] = value
     return _fingerprint(values)
+
+
+def _recorded(
+    document: Mapping[str, Any], target: str, own: Subject, recorded: Mapping[str, Any]
+) -> str:
+    """Return the fingerprint of params by the keys and names of `recorded`, as rows know it.
+
+    `keys` has a list of keys a target, `names` the former name of a key, or None where there was
+    none; in a key, `*` stands for any one part.
+    """
+    before = dict[str, Any]()
+    for path, value in _leaves(document):
+        names = [old for new, old in recorded.get("names", {}).items() if fnmatch(path, new)]
+        if names[:1] != [None]:
+            *parts, last = (names[0] if names else path).split(".")
+            section = before
+            for part in parts:
+                section = section.setdefault(part, {})
+            section[last] = value
+    return _pick(before, recorded.get("keys", {}).get(target, own.keys))
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value that is no mapping, or an empty one, with its dotted path."""
+    if not isinstance(value, dict) or not value:
+        yield path, value
+        return
+    for key, inner in value.items():
+        yield from _leaves(inner, f"{path}.{key}" if path else key)
 
 
 def _fingerprint(value: Any) -> str:
@@ -415,7 +453,8 @@ async def _work(options: argparse.Namespace) -> int:
         source = Path(temporary)
         export(root, source)
         base = params.read(source / "params.yaml")
-        runs = _chosen(list(plans.unroll(plan, base, str(options.plan))), options)
+        whole = list(plans.unroll(plan, base, str(options.plan)))
+        runs = _chosen(whole, options)
         missing = {name for name, folder in folders.items() if not folder.is_dir()}
         for name in sorted(missing & {run.dataset for run in runs}):
             left = sum(run.dataset == name for run in runs)
@@ -424,16 +463,19 @@ async def _work(options: argparse.Namespace) -> int:
             )
         here = {name: folder for name, folder in folders.items() if name not in missing}
         stages = graph.read(source)
-        targets = (*(f"evaluate@{run.target}" for run in runs), SHARED)
+        targets = (*(f"evaluate@{run.target}" for run in whole), SHARED)
         subjects = {target: subject(source, stages, target) for target in dict.fromkeys(targets)}
-        jobs = make_jobs((run for run in runs if run.dataset not in missing), subjects, here)
+        recorded = params.read(options.recorded) if options.recorded else None
+        present = [run for run in runs if run.dataset not in missing]
+        jobs = make_jobs(present, subjects, here, recorded)
         if options.list:
             _list(table, jobs)
             return 0
         with lock.hold(scratch, "comparison") as held:
             if not any(getattr(options, name) for name in PLACE):
                 _sweep(scratch / "runs", jobs)
-            return await _run(options, table, jobs, source, held.descriptor)
+            every = make_jobs(whole, subjects, here, recorded) if options.check else []
+            return await _run(options, table, jobs, every, source, held.descriptor)
 
 
 def _chosen(runs: list[Run], options: argparse.Namespace) -> list[Run]:
@@ -461,18 +503,23 @@ def _sweep(folder: Path, jobs: Iterable[Job]) -> None:
 
 
 async def _run(
-    options: argparse.Namespace, table: Table, jobs: list[Job], source: Path, descriptor: int
+    options: argparse.Namespace,
+    table: Table,
+    jobs: list[Job],
+    every: list[Job],
+    source: Path,
+    descriptor: int,
 ) -> int:
     """Run what is missing or stale, or all where asked to; return the exit status."""
     todo = []
-    for job in jobs:
+    for job in [] if options.check else jobs:
         row = table.find(job)
         if row is None:
             todo.append(job)
         elif any(table.state(job, run) != "there" for run in job.rows):
             table.put(job, row)
     _say(f"{len(jobs) - len(todo)} of {len(jobs)} models are in {table.path}")
-    if options.again:
+    if options.again or options.check:
         todo = jobs
     if not todo:
         return 0
@@ -487,6 +534,7 @@ async def _run(
         threads=options.threads,
         instructions=processor.instructions(),
         keep=options.keep,
+        checks=options.check,
         devices=devices.visible(),
     )
     with _interruptible(stop):
@@ -494,7 +542,61 @@ async def _run(
     if stop.is_set():
         _say("interrupted; the same command goes on from here")
         return 130
-    return 1 if bench.failed else 0
+    agreed = not options.check or (not bench.failed and _check(table, every, todo, bench.found))
+    return 0 if agreed and not bench.failed else 1
+
+
+def _check(
+    table: Table, every: list[Job], jobs: list[Job], found: Mapping[str, dict[str, Any]]
+) -> bool:
+    """Compare what was run again with its rows to the bit; restamp the rows of code that agrees.
+
+    A row is restamped if every row of its target and code that was run again gave the recorded
+    numbers, and its images and params are those of the plan. It keeps its numbers, and `checked`
+    says of which code they are and which rows were run again. Returns whether all agreed.
+    """
+    rows = {_place(row): row for row in table.rows}
+    families: dict[tuple[str, str], dict[str, bool]] = {}
+    for job in jobs:
+        for run in job.rows:
+            row = rows.get(_place(vars(run)))
+            if row is None or job.name not in found:
+                continue
+            own = found[job.name]
+            keys = sorted({*row, *own}.difference(comparison.RAN, job.identity, (*PLACE, "target")))
+            differ = [key for key in keys if repr(row.get(key)) != repr(own.get(key))]
+            name = "/".join(map(str, _place(row)))
+            families.setdefault((row["target"], row["code"]), {})[name] = not differ
+            told = [f"{key} is {own.get(key)}, recorded {row.get(key)}" for key in differ]
+            _say(f"{name}: {'; '.join(told) or 'the recorded numbers, to the bit'}")
+    for (target, code), agreed in families.items():
+        if all(agreed.values()):
+            _restamp(table, every, target, code, f"{code} by {', '.join(sorted(agreed))}")
+        else:
+            _say(f"{target} {code}: rows stay as they are")
+    return bool(families) and all(all(agreed.values()) for agreed in families.values())
+
+
+def _restamp(table: Table, jobs: list[Job], target: str, code: str, how: str) -> None:
+    """Give the rows of one target and code the fingerprints of this code, and say `how`."""
+    count = 0
+    for job in jobs:
+        for run in job.rows:
+            row = next((r for r in table.rows if _place(r) == _place(vars(run))), None)
+            if row is None or (row["target"], row["code"]) != (target, code):
+                continue
+            images = row["images"] if job.folder is None else job.images  # not here: as recorded
+            same = row["images"] == images and row["params"] in (job.key, job.recorded)
+            if same and code != job.code:
+                before = [row["checked"]] if row.get("checked") else []
+                table.put(
+                    replace(job, rows=(run,), images=images),
+                    row | {"checked": "; ".join([*before, how])},
+                )
+                count += 1
+            elif not same:
+                _say(f"{'/'.join(map(str, _place(row)))}: other images or params, stays stale")
+    _say(f"{target} {code}: {count} rows restamped")
 
 
 def _list(table: Table, jobs: Iterable[Job]) -> None:
@@ -540,6 +642,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="of each run: OMP_NUM_THREADS")
     parser.add_argument("--keep", action="store_true", help="keep the folders of finished runs")
     parser.add_argument("--again", action="store_true", help="run what is in the table, too")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="run chosen rows again; where all have the recorded numbers to the bit, restamp the"
+        " rows of the same code",
+    )
+    parser.add_argument(
+        "--recorded",
+        type=Path,
+        metavar="FILE",
+        help="with --check: the keys and names of params.yaml that rows were recorded by (YAML)",
+    )
     parser.add_argument("--list", action="store_true", help="only say what is there")
     parser.add_argument(
         "--render", action="store_true", help=f"only draw what is there: dvc repro {RENDER}"

@@ -49,8 +49,8 @@ class Summary:
 
     def mean(self, key: str) -> float:
         """Return the mean of a number over seeds; NaN where there is no seed or one has none."""
-        values = [row.get(key) for row in self.rows]
-        return math.nan if None in values or not values else fmean(values)
+        values = [row[key] for row in self.rows if row.get(key) is not None]
+        return fmean(values) if values and len(values) == len(self.rows) else math.nan
 
     def deviation(self, key: str) -> float:
         """Return the standard deviation (n - 1) over seeds; 0 of one, or where there is no mean."""

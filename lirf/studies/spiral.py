@@ -88,7 +88,7 @@ def measure(
     - `to_curve`: mean distance to the curve;
     - `covered`: share of the curve with a sample within the noise radius;
     - `off`: share of samples farther than three noise radii from the curve;
-    - `copies`: share of samples that are copies of training points, as `metrics.copies`;
+    - `memorised`: share of samples that are far nearer to one training point than to any other;
     - `nearest`: mean distance to the nearest training point;
     - `transport`: Wasserstein-1 distance to `truth_M2`.
     """

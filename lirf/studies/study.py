@@ -44,7 +44,7 @@ COLUMNS = {  # of the table: title and form
     "to_curve": ("to the curve ↓", ".3f"),
     "covered": ("covered ↑", ".3f"),
     "off": ("off the curve ↓", ".3f"),
-    "views": ("copies → truth", ".3f"),
+    "memorised": ("memorised → truth", ".3f"),
     "nearest": ("nearest → truth", ".3f"),
     "transport": ("transport ↓", ".3f"),
     "bank_rows": ("bank rows", ".0f"),
@@ -151,7 +151,7 @@ def shares(config: Plane, loop: PlaneLoop) -> list[int]:
 
 
 def jitter(latents_ND: np.ndarray, reach: float, views: int, seed: int) -> np.ndarray:
-    """Return `copies` of every row with Gaussian noise of `reach` times the rows' spacing."""
+    """Return `views` of every row with Gaussian noise of `reach` times the rows' spacing."""
     rng = np.random.default_rng(seed)
     sigma = reach * search.spacing(latents_ND, np.arange(len(latents_ND)))
     many_AD = np.repeat(latents_ND, views, axis=0)
@@ -159,7 +159,7 @@ def jitter(latents_ND: np.ndarray, reach: float, views: int, seed: int) -> np.nd
 
 
 def mixup(latents_ND: np.ndarray, nearest: int, views: int, seed: int) -> np.ndarray:
-    """Return `copies` for every row: at a uniform place on the way to one of its nearest rows."""
+    """Return `views` for every row: at a uniform place on the way to one of its nearest rows."""
     rng = np.random.default_rng(seed)
     found_NK, _ = search.nearest(latents_ND, latents_ND, nearest, "euclidean", True)
     one_A = np.repeat(np.arange(len(latents_ND)), views)
@@ -171,7 +171,7 @@ def mixup(latents_ND: np.ndarray, nearest: int, views: int, seed: int) -> np.nda
 def augment(
     xy_N2: np.ndarray, rotation: float, scale: float, shift: float, views: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return `copies` of every point, rotated about the origin, scaled and shifted, and labels.
+    """Return `views` of every point, rotated about the origin, scaled and shifted, and labels.
 
     Normal angles, logarithms of scales and shifts, of these standard deviations. A label is zero
     where nothing was done: (cos a - 1, sin a, log of the scale, both shifts), [A, 5].
@@ -218,7 +218,7 @@ def _protocol(numbers: Params) -> str:
         f" A spiral of {config.turns:g} turns; lengths in units of the gap between its"
         f" arms, noise radius {config.noise:g}. Covered: share of the curve with a sample within"
         f" the noise radius; off: share of samples farther than {spiral.OFF:g} noise radii from the"
-        " curve; copies: share of samples more than three times nearer to one training point than"
+        " curve; memorised: share of samples over three times nearer to one training point than"
         " to any other; nearest: mean distance to the nearest training point; transport:"
         f" Wasserstein-1 distance to {config.samples} draws of the truth. `{BEST}` is picked among"
         f" {config.moments} moments by that distance, which takes the truth; `{TRUTH}` is a fresh"

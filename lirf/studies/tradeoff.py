@@ -63,6 +63,8 @@ def _panel(axes: Axes, plan: Plan, summaries: Summaries, dataset: str) -> None:
     rest = [one for one in shown if one not in curve and one[0].method != ORACLE]
     colours = itertools.cycle(COLOURS[2:])
     for marker, (entry, summary) in zip(itertools.cycle(MARKERS), rest, strict=False):
+        if not np.isfinite(_place(summary)).all():
+            continue
         own = entry.method == plan.judged
         style: dict[str, Any] = {"color": LOOP if own else next(colours), "label": entry.label}
         bars = summary.deviation("memorised"), summary.deviation("frechet")

@@ -413,3 +413,29 @@ def test_a_baseline_depends_on_less_than_the_loop():
     sources = {path for stage in stages.values() for path in stage.sources}
     assert sources >= comparison.NEUTRAL  # what it names is there to leave out
     assert (ROOT / comparison.PLAN).is_file()
+
+
+def test_a_check_restamps_the_rows_of_code_that_gives_the_recorded_numbers(tmp_path: Path):
+    plain, bad, lirf = jobs(PLAN)
+    rows = Table.load(tmp_path / "runs.tsv")
+    for job, share in ((plain, 0.7), (bad, 0.8), (lirf, 0.5)):
+        rows.put(comparison.replace(job, code="older"), {"memorised": share, "seconds": 1})
+    every, again = [plain, bad, lirf], [plain, lirf]
+    found = {
+        plain.name: {"memorised": 0.7, "seconds": 9},
+        lirf.name: {"memorised": 0.5000000000000001},
+    }
+    assert not comparison._check(rows, every, again, found)
+    after = {row["method"]: row for row in Table.load(tmp_path / "runs.tsv").rows}
+    assert (after["lirf"]["code"], after["lirf"].get("checked")) == ("older", None)
+    assert (after["bad"]["code"], after["bad"]["memorised"]) == (bad.code, 0.8)
+    assert after["bad"]["checked"] == "older by methods/digits/plain/0"
+
+
+def test_rows_are_known_by_former_names_of_params():
+    own = Subject("code", ("train", "encode"))
+    document = {"train": {"batch": 1}, "encode": {"views": 2}, "threads": 2}
+    then = comparison._pick({"train": {"batch": 1}, "encode": {"copies": 2}}, own.keys)
+    names = {"encode.views": "encode.copies", "thr*": None}
+    assert comparison._recorded(document, "final", own, {"names": names}) == then
+    assert comparison._recorded(document, "final", own, {}) != then

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lirf import params
-from lirf.studies import plan
+from lirf.studies import overrides, plan
 
 ROOT = Path(__file__).parents[3]
 BASE = params.read(ROOT / "params.yaml")
@@ -115,9 +115,9 @@ def test_any_loop_has_equal_steps_in_all(steps: int, rounds: int):
     expected = [share * steps // whole for share in own] if rounds == len(own) else even
     if min(expected) == 0:
         with pytest.raises(ValueError, match=rf"^here: loop: {steps} steps in all are too few"):
-            plan.override(BASE, changes, "here")
+            overrides.override(BASE, changes, "here")
         return
-    numbers = params.validate(params.Params, plan.override(BASE, changes, "here"), "here")
+    numbers = params.validate(params.Params, overrides.override(BASE, changes, "here"), "here")
     loop = [model.steps for name, model in numbers.models.items() if name != "baseline"]
     assert numbers.models["baseline"].steps == sum(loop) == steps
     assert len(numbers.rounds) == rounds
@@ -135,26 +135,27 @@ def test_any_loop_has_equal_steps_in_all(steps: int, rounds: int):
     ("value", "expected"), [(0.4, [0.4, 0.4, 0.4]), ([0.9, 0.1], [0.9, 0.5, 0.1])]
 )
 def test_lambda_is_fixed_or_falls(value: Any, expected: list[float]):
-    document = plan.override(BASE, {"loop.lambda": value}, "here")
+    document = overrides.override(BASE, {"loop.lambda": value}, "here")
     assert [round_["lambda"] for round_ in document["rounds"].values()] == expected
     assert document["models"] == BASE["models"]
 
 
 def test_only_the_length_changes_where_only_the_length_is_given():
-    document = plan.override(BASE, {"loop.steps": BASE["models"]["baseline"]["steps"]}, "here")
+    document = overrides.override(BASE, {"loop.steps": BASE["models"]["baseline"]["steps"]}, "here")
     assert document == BASE
 
 
 def test_a_share_is_of_the_steps_whatever_their_number():
-    third = plan.override(BASE, {"loop.steps": 9000, "loop.share": 1 / 3}, "here")
-    assert third == plan.override(BASE, {"loop.steps": 3000}, "here")
+    third = overrides.override(BASE, {"loop.steps": 9000, "loop.share": 1 / 3}, "here")
+    assert third == overrides.override(BASE, {"loop.steps": 3000}, "here")
     with pytest.raises(ValueError, match=r"^here: loop: share = 1\.5"):
-        plan.override(BASE, {"loop.share": 1.5}, "here")
+        overrides.override(BASE, {"loop.share": 1.5}, "here")
 
 
 def test_the_base_is_left_alone():
     before = copy.deepcopy(BASE)
-    plan.override(BASE, {"autoencoder.widths": [4], "loop.rounds": 2}, "here")["train"]["batch"] = 1
+    changes = {"autoencoder.widths": [4], "loop.rounds": 2}
+    overrides.override(BASE, changes, "here")["train"]["batch"] = 1
     assert before == BASE
 
 
