@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
 # The first call into torch or FAISS takes longer than Hypothesis's deadline.
 settings.register_profile("lirf", deadline=None)
 settings.load_profile("lirf")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked `slow` and `remote`, unless LIRF_TESTS=all asks for every one."""
+    if os.environ.get("LIRF_TESTS") == "all":
+        return
+    skip = pytest.mark.skip(reason="slow: runs where LIRF_TESTS=all")
+    for item in items:
+        if item.get_closest_marker("slow") or item.get_closest_marker("remote"):
+            item.add_marker(skip)
 
 
 @pytest.fixture(scope="module")

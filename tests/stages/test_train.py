@@ -435,6 +435,7 @@ def test_two_processes_learn_what_one_does(
     assert step_of(two) == 40
 
 
+@pytest.mark.slow
 def test_two_processes_resume_to_the_same_bytes(tmp_path: Path, bank: Path, start: Path):
     config = numbers(steps=300, processes=2, checkpoint_every=15)
     two = run(config, "r01", bank, start, tmp_path / "two")

@@ -66,6 +66,7 @@ def own_images(trained) -> np.ndarray:
     return ae.decode(decoder, own_latents(trained), space, 64, CPU)
 
 
+@pytest.mark.slow
 def test_diffusers_alone_draws_the_workflows_own_images(trained, trained_rgb, tmp_path: Path):
     models = {
         write(one, tmp_path / f"model{i}"): one for i, one in enumerate((trained, trained_rgb))

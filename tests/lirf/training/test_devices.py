@@ -57,6 +57,7 @@ def start() -> State:
 
 
 @compiles
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler's own
 def test_training_and_samples_are_those_of_the_network_within_rounding(tmp_path: Path):
     latents = torch.randn(9, *SPACE.shape, generator=torch.Generator().manual_seed(0))
