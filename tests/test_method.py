@@ -1,0 +1,124 @@
+"""The method: on a few digits plain training memorises them, and the loop at equal steps does not.
+
+Principal components of handwritten digits stand for latents: training is a matter of seconds, in
+memory, and seeded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from lirf import params
+from lirf.densify import rounds
+from lirf.measure import metrics
+from lirf.sampling import sampler, seeds
+from lirf.store.space import Space
+from lirf.training import loop, state
+from lirf.training.state import State
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[1]
+COUNT, DIMENSION, STEPS, COOLDOWN, SAMPLES = 8, 3, 2400, 600, 500
+
+
+@dataclass(frozen=True)
+class Found:
+    """The samples of both networks, the rows that the loop admitted, and the real ones, [., D]."""
+
+    plain: np.ndarray
+    loop: np.ndarray
+    admitted: np.ndarray
+    real: np.ndarray
+
+    def memorised(self, rows_MD: np.ndarray) -> float:
+        """Return the share of rows that are memorised real ones."""
+        return metrics.find_memorised(rows_MD, self.real[None]).share
+
+
+def numbers() -> params.Params:
+    """Return the shipped numbers but for a perceptron, its steps, and two rounds."""
+    whole = params.load(ROOT / "params.yaml")
+    network = params.MLP(kind="mlp", width=64, depth=2)
+    changes = {"batch": 32, "augment_share": 0.0, "learning_rate": 1e-2, "ema_decay": 0.99}
+    quarter = STEPS // 4
+    sections = {
+        "device": "cpu",
+        "initialize": params.Initialize(seed=0, prediction="velocity", network=network),
+        "train": whole.train.model_copy(update=changes),
+        "sample": whole.sample.model_copy(update={"batch": 1024, "steps": 8}),
+        "rounds": {
+            "r01": params.Round.model_validate({"after": "r00", "lambda": 0.6}),
+            "r02": params.Round.model_validate({"after": "r01", "lambda": 0.6}),
+        },
+        "models": {
+            "r01": params.Model(after="r00", steps=quarter),
+            "r02": params.Model(after="r01", steps=quarter),
+            "final": params.Model(after="r02", steps=2 * quarter, cooldown=COOLDOWN),
+        },
+    }
+    return whole.model_copy(update=sections)
+
+
+def digits() -> tuple[Space, np.ndarray]:
+    """Return the space and the scaled latents of the first digits of a shuffled set."""
+    pixels_ND, _ = load_digits(return_X_y=True)
+    pixels_ND = pixels_ND[np.random.RandomState(0).permutation(len(pixels_ND))] / 16
+    centred_ND = pixels_ND - pixels_ND.mean(axis=0)
+    _, _, axes_DD = np.linalg.svd(centred_ND, full_matrices=False)
+    raw = (centred_ND @ axes_DD[:DIMENSION].T).astype(np.float32)[:COUNT]
+    raw_NCHW = raw.reshape(COUNT, DIMENSION, 1, 1)
+    space = Space.measure(raw_NCHW, "digits")
+    return space, space.scale(raw_NCHW)
+
+
+@pytest.fixture(scope="module")
+def found() -> Found:
+    config = numbers()
+    space, real_NCHW = digits()
+
+    def flat(array: np.ndarray) -> np.ndarray:
+        return array.reshape(-1, DIMENSION).astype(np.float64)
+
+    def samples(trained: State) -> np.ndarray:
+        drawn = sampler.sample(
+            trained.field,
+            seeds.seeds(1, "evaluate", SAMPLES),
+            space.shape,
+            config.sample,
+            CPU,
+        )
+        return flat(np.concatenate([z_BCHW.numpy() for z_BCHW in drawn]))
+
+    plain, refined = (state.initial(config.initialize, space, CPU) for _ in range(2))
+    real_N = torch.ones(COUNT, dtype=torch.bool)
+    rate = loop.cooldown(STEPS, COOLDOWN)
+    latents = torch.from_numpy(real_NCHW)
+    for _ in loop.train(plain, latents, config.train, STEPS, None, real_N, rate):
+        pass
+    bank = rounds.begin(real_NCHW)
+    for turn in rounds.refine(refined, bank, config):
+        bank = turn.bank
+    assert refined.step == plain.step == STEPS
+    return Found(samples(plain), samples(refined), flat(bank.latents[~bank.real]), flat(real_NCHW))
+
+
+def test_plain_training_memorises_and_the_loop_does_not(found: Found) -> None:
+    plain, loop = found.memorised(found.plain), found.memorised(found.loop)
+    assert plain > 0.5
+    assert loop < plain / 2
+
+
+def test_the_loop_admits_new_rows_of_the_real_ones_spread(found: Found) -> None:
+    assert len(found.admitted) > 5 * COUNT
+    assert found.memorised(found.admitted) < 0.1
+    for rows_MD in (found.admitted, found.loop):
+        ratio = rows_MD.var(axis=0).sum() / found.real.var(axis=0).sum()
+        assert 0.75 < ratio < 1.33
