@@ -11,7 +11,7 @@ import pyarrow as pa
 from lirf.densify import admission
 from lirf.params import Params
 from lirf.store import banks, files, parts, tables
-from lirf.store.rows import Room, half, shaped
+from lirf.store.rows import Room, half
 from lirf.store.space import flat
 from stages.support import command
 from stages.support.command import Out
@@ -72,7 +72,7 @@ def admit(
     rows = rows.set_column(
         rows.schema.get_field_index("novelty"), "novelty", pa.array(done.novelty)
     )
-    banks.write_latents(admitted, shaped(done.latents, known.space.shape), rows, known.space)
+    banks.write_latents(admitted, done.latents.reshape(-1, *known.space.shape), rows, known.space)
     summary = {
         "candidates": drawn.num_rows,
         "admitted": decided.count(admission.ADMITTED),

@@ -10,7 +10,7 @@ import pyarrow as pa
 from lirf.densify import correction
 from lirf.params import Correct, Params
 from lirf.store import banks, parts, tables
-from lirf.store.rows import Room, Rows, blocks, half
+from lirf.store.rows import Room, blocks, half
 from stages.support import command
 from stages.support.command import Out
 
@@ -70,7 +70,7 @@ def correct(
     tables.write(anchors, pa.table(moved))
 
 
-def _check_finite(run: str, z_MCHW: Rows, drawn: pa.Table) -> None:
+def _check_finite(run: str, z_MCHW: np.ndarray, drawn: pa.Table) -> None:
     """Name the first candidate with a NaN or infinity."""
     if not len(z_MCHW):
         raise ValueError(f"round {run} has no candidates; raise sample.ratio")

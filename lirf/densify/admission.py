@@ -20,7 +20,7 @@ import numpy as np
 from lirf.densify import farthest, restoration
 from lirf.neighbours import search
 from lirf.params import Admit
-from lirf.store.rows import MEMORY, Room, Rows, choose
+from lirf.store.rows import MEMORY, Room
 
 ADMITTED = "admitted"
 TOO_FAR = "too far"
@@ -86,16 +86,16 @@ class Admission:
     """A round's decision, and the A latents that join the bank."""
 
     decision: Decision
-    latents: Rows  # [A, D] float32, restored
+    latents: np.ndarray  # [A, D] float32, restored
     novelty: np.ndarray  # [A] float64, distance to the nearest real latent
 
 
 def admit(
     policy: Admit,
-    latents_MD: Rows,
+    latents_MD: np.ndarray,
     displacement_M: np.ndarray,
     novelty_M: np.ndarray,
-    bank_ND: Rows,
+    bank_ND: np.ndarray,
     real_N: np.ndarray,
     scales: Scales,
     memory: int = MEMORY,
@@ -116,29 +116,35 @@ def admit(
         memory: bytes that it may take beside candidates, bank and result.
         room: for the admitted latents; None: in memory.
     """
+    room = room or Room()
     decision = decide(displacement_M, novelty_M, threshold(policy, scales), floor(policy, scales))
     reasons_M = decision.reasons.copy()
     passed = np.flatnonzero(decision.admitted)
     if policy.share < 1 and len(passed):
         count = math.ceil(policy.share * len(passed))
-        order = thinnest(choose(latents_MD, passed), bank_ND, count, memory)
+        order = thinnest(room.choose(latents_MD, passed), bank_ND, count, memory)
         reasons_M[passed] = CROWDED
         reasons_M[passed[order]] = ADMITTED
     kept = np.flatnonzero(reasons_M == ADMITTED)
-    latents_AD, novelty_A = choose(latents_MD, kept), novelty_M[kept]
+    latents_AD, novelty_A = room.choose(latents_MD, kept), novelty_M[kept]
     if policy.restore > 0 and len(kept) >= restoration.LEAST_LATENTS:
-        real_RD = choose(bank_ND, np.flatnonzero(real_N))
+        real_RD = room.choose(bank_ND, np.flatnonzero(real_N))
         map_ = restoration.fit(latents_AD, real_RD, policy.restore)
-        latents_AD = map_.apply_each(latents_AD, room or Room())
+        latents_AD = map_.apply_each(latents_AD, room)
         novelty_A1 = search.nearest(latents_AD, real_RD, 1, "euclidean", memory=memory)[1]
         novelty_A = novelty_A1[:, 0].astype(np.float64)
         close_A = novelty_A < decision.floor
         reasons_M[kept[close_A]] = TOO_CLOSE
-        latents_AD, novelty_A = choose(latents_AD, np.flatnonzero(~close_A)), novelty_A[~close_A]
+        latents_AD, novelty_A = (
+            room.choose(latents_AD, np.flatnonzero(~close_A)),
+            novelty_A[~close_A],
+        )
     return Admission(replace(decision, reasons=reasons_M), latents_AD, novelty_A)
 
 
-def thinnest(latents_PD: Rows, bank_ND: Rows, count: int, memory: int = MEMORY) -> np.ndarray:
+def thinnest(
+    latents_PD: np.ndarray, bank_ND: np.ndarray, count: int, memory: int = MEMORY
+) -> np.ndarray:
     """Return `count` of P latents, each the farthest from the bank and those taken before it.
 
     Greedy farthest-point sampling (Gonzalez 1985): the largest gap of what is covered so far is at

@@ -1,7 +1,8 @@
-"""The pull of a round: its candidates corrected, and measured against the bank."""
+"""Correction: a round's candidates corrected, and measured against the bank."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,21 +11,18 @@ from lirf.densify import tangent
 from lirf.neighbours import search
 from lirf.neighbours.search import Metric
 from lirf.params import Correct
-from lirf.store.rows import MEMORY, FileRows, Room, Rows, blocks, choose
+from lirf.store.rows import MEMORY, Room, blocks
 from lirf.store.space import flat
-
-METRICS: dict[str, Metric] = {"slerp": "cosine", "tangent": "euclidean"}
-"""By which an operator's neighbours are near: directions on a sphere, points of a plane."""
 
 BLOCK_BYTES = 2**21
 """Float64 neighbours held at a time: what a core's cache holds."""
 
 
 @dataclass(frozen=True)
-class Pull:
+class Correction:
     """M corrected candidates, and the same measures of the bank's real rows."""
 
-    latents: np.ndarray | FileRows  # [M, C, H, W] float32, C(z)
+    latents: np.ndarray  # [M, C, H, W] float32, C(z)
     parents: np.ndarray  # [M, K] int64, the bank rows it was corrected towards
     weights: np.ndarray  # [M, K] float64, of the parents, summing to 1
     displacement: np.ndarray  # [M] float64, |z - C(z)|
@@ -39,15 +37,15 @@ def references(config: Correct, real_N: np.ndarray) -> np.ndarray:
 
 
 def correct(
-    z_MCHW: np.ndarray | FileRows,
-    bank_NCHW: np.ndarray | FileRows,
+    z_MCHW: np.ndarray,
+    bank_NCHW: np.ndarray,
     real_N: np.ndarray,
     group_N: np.ndarray,
     config: Correct,
     lambda_: float,
     memory: int = MEMORY,
     room: Room | None = None,
-) -> Pull:
+) -> Correction:
     """Apply C to candidates, and to every real row as if it were a candidate itself.
 
     Args:
@@ -65,14 +63,13 @@ def correct(
         ValueError: the bank has too few rows for `correct.neighbours`.
     """
     z_MD, bank_ND = flat(z_MCHW), flat(bank_NCHW)
-    real_RD, group_R = choose(bank_ND, np.flatnonzero(real_N)), group_N[real_N]
+    room = room or Room()
+    real_RD, group_R = room.choose(bank_ND, np.flatnonzero(real_N)), group_N[real_N]
     pool_P = references(config, real_N)
-    # The same object where they are the same rows: neighbours are found in half the time.
-    pool_PD = real_RD if len(pool_P) == len(real_RD) else choose(bank_ND, pool_P)
-    group_P = group_N[pool_P]
-    latents_MCHW = (room or Room()).empty(z_MCHW.shape)
+    pool_PD, group_P = room.choose(bank_ND, pool_P), group_N[pool_P]
+    latents_MCHW = room.empty(z_MCHW.shape)
     latents_MD = flat(latents_MCHW)
-    k, metric = config.neighbours, METRICS[config.operator]
+    k, metric = config.neighbours, OPERATORS[config.operator].metric
     found_MK, _ = search.nearest(z_MD, pool_PD, k, metric, memory=memory)
     displacement_M, weights_MK = apply(z_MD, pool_PD, found_MK, config, lambda_, latents_MD)
     novelty_M1 = search.nearest(latents_MD, real_RD, 1, "euclidean", memory=memory)[1]
@@ -84,7 +81,7 @@ def correct(
         spacing = float(np.median(reach_RK[:, 0]))
     else:
         spacing = search.spacing(real_RD, group_R, memory)
-    return Pull(
+    return Correction(
         latents=latents_MCHW,
         parents=pool_P[found_MK],
         weights=weights_MK,
@@ -96,19 +93,19 @@ def correct(
 
 
 def apply(
-    z_MD: Rows,
-    pool_PD: Rows,
+    z_MD: np.ndarray,
+    pool_PD: np.ndarray,
     indices_MK: np.ndarray,
     config: Correct,
     lambda_: float,
-    latents_MD: np.ndarray | FileRows | None = None,
+    latents_MD: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Apply C on the CPU, and return displacements [M] and weights [M, K].
 
     A pass over K rows a candidate, less than its transfer would cost. C(z) goes to `latents_MD`,
     where it is asked for.
     """
-    operator = _tangent if config.operator == "tangent" else _slerp
+    operator = OPERATORS[config.operator].apply
     (count, k), dimension = indices_MK.shape, z_MD.shape[1]
     displacement_M, weights_MK = np.empty(count), np.empty((count, k))
     for rows in blocks(count, 8 * k * dimension, BLOCK_BYTES):
@@ -120,16 +117,16 @@ def apply(
     return displacement_M, weights_MK
 
 
-def _tangent(
-    z_BD: np.ndarray, beside_BKD: np.ndarray, config: Correct, lambda_: float
-) -> tuple[np.ndarray, ...]:
+Applied = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Corrected latents [B, D] float32, displacements [B] and weights [B, K] float64."""
+
+
+def _tangent(z_BD: np.ndarray, beside_BKD: np.ndarray, config: Correct, lambda_: float) -> Applied:
     done = tangent.correct(z_BD, beside_BKD, config.dimensions, lambda_)
     return done.latents, done.displacement, done.weights
 
 
-def _slerp(
-    z_BD: np.ndarray, beside_BKD: np.ndarray, config: Correct, lambda_: float
-) -> tuple[np.ndarray, ...]:
+def _slerp(z_BD: np.ndarray, beside_BKD: np.ndarray, config: Correct, lambda_: float) -> Applied:
     import torch  # noqa: PLC0415 - half a GiB and three seconds, which the other does without
 
     from lirf.densify import slerp  # noqa: PLC0415 - as torch
@@ -137,3 +134,15 @@ def _slerp(
     z, beside = torch.from_numpy(z_BD), torch.from_numpy(beside_BKD)
     done = slerp.correct(z, beside, config.temperature, lambda_)
     return done.latents.numpy(), done.displacement.numpy(), done.weights.numpy()
+
+
+@dataclass(frozen=True)
+class Operator:
+    """How a candidate moves, given its neighbours, and by which measure those are near."""
+
+    metric: Metric  # points of a plane, or directions on a sphere
+    apply: Callable[[np.ndarray, np.ndarray, Correct, float], Applied]
+
+
+OPERATORS = {"tangent": Operator("euclidean", _tangent), "slerp": Operator("cosine", _slerp)}
+"""By the name that `correct.operator` gives them."""

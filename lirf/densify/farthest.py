@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lirf.store.rows import ITEM, Rows, blocks
+from lirf.store.rows import ITEM, blocks
 
 LEAST_FRONT, MOST_FRONT = 256, 4096
 FRONTS = 64
@@ -24,7 +24,7 @@ BLOCK_BYTES = 2**23
 """Of rows, or of products with what was taken, at a time."""
 
 
-def first(rows_PD: Rows, gap_P: np.ndarray, count: int) -> np.ndarray:
+def first(rows_PD: np.ndarray, gap_P: np.ndarray, count: int) -> np.ndarray:
     """Return `count` indices int64, each of the largest gap, in the order in which they are taken.
 
     Of equal gaps the one of the lowest index is taken. `gap_P` is float64, the distances at the
@@ -80,7 +80,7 @@ def _take(
     return np.array(picks)
 
 
-def _learn(rows_PD: Rows, gap_P: np.ndarray, taken_SD: np.ndarray) -> None:
+def _learn(rows_PD: np.ndarray, gap_P: np.ndarray, taken_SD: np.ndarray) -> None:
     """Lower the gaps of all rows to their distances to what was taken, in place."""
     width = max(taken_SD.shape)
     for rows in blocks(len(gap_P), ITEM * width, BLOCK_BYTES):

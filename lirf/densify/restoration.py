@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lirf.store.rows import FileRows, Room, Rows, blocks
+from lirf.store.rows import Room, blocks
 
 RANK = 1e-6
 """Axes along which the real latents vary this little, relative to the first, are no axes."""
@@ -53,7 +53,7 @@ class Restoration:
         shift_MD += self.target - self.centre
         return (latents_MD + self.strength * shift_MD).astype(np.float32)
 
-    def apply_each(self, latents_MD: Rows, room: Room) -> np.ndarray | FileRows:
+    def apply_each(self, latents_MD: np.ndarray, room: Room) -> np.ndarray:
         """Return what `apply` does, a block at a time."""
         mapped_MD = room.empty(latents_MD.shape)
         for rows in _blocks(latents_MD):
@@ -61,7 +61,7 @@ class Restoration:
         return mapped_MD
 
 
-def fit(latents_SD: Rows, real_RD: Rows, strength: float) -> Restoration:
+def fit(latents_SD: np.ndarray, real_RD: np.ndarray, strength: float) -> Restoration:
     """Return the map that takes `latents_SD` to the mean and covariance of `real_RD`.
 
     With fewer latents than axes the map is that of least norm: where the set does not vary at all
@@ -85,27 +85,27 @@ def fit(latents_SD: Rows, real_RD: Rows, strength: float) -> Restoration:
     return Restoration(axes_kD, centre_D, target_D, inverse_kk @ middle_kk @ inverse_kk, strength)
 
 
-def _blocks(rows_ND: Rows) -> Iterator[slice]:
+def _blocks(rows_ND: np.ndarray) -> Iterator[slice]:
     return blocks(len(rows_ND), 8 * rows_ND.shape[1], BLOCK_BYTES)
 
 
-def _whole(rows_ND: Rows) -> bool:
+def _whole(rows_ND: np.ndarray) -> bool:
     """Return whether rows are few enough to be taken at once."""
     return 8 * len(rows_ND) * rows_ND.shape[1] <= WHOLE_BYTES
 
 
-def _mean(rows_ND: Rows) -> np.ndarray:
+def _mean(rows_ND: np.ndarray) -> np.ndarray:
     if _whole(rows_ND):
-        return rows_ND[:].astype(np.float64).mean(axis=0)
+        return rows_ND.astype(np.float64).mean(axis=0)
     sums = [rows_ND[rows].sum(axis=0, dtype=np.float64) for rows in _blocks(rows_ND)]
     return np.sum(sums, axis=0) / len(rows_ND)
 
 
-def _principal(rows_ND: Rows, mean_D: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _principal(rows_ND: np.ndarray, mean_D: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the singular values of centred rows [k], largest first, and their axes [k, D]."""
     dimension = rows_ND.shape[1]
     if _whole(rows_ND) or len(rows_ND) <= dimension:
-        _, values_k, axes_kD = np.linalg.svd(rows_ND[:] - mean_D, full_matrices=False)
+        _, values_k, axes_kD = np.linalg.svd(rows_ND - mean_D, full_matrices=False)
         return values_k, axes_kD
     scatter_DD = np.zeros((dimension, dimension))
     for rows in _blocks(rows_ND):
@@ -115,10 +115,10 @@ def _principal(rows_ND: Rows, mean_D: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.sqrt(np.maximum(squares_D[::-1], 0)), axes_DD.T[::-1]
 
 
-def _covariance(rows_ND: Rows, mean_D: np.ndarray, axes_kD: np.ndarray) -> np.ndarray:
+def _covariance(rows_ND: np.ndarray, mean_D: np.ndarray, axes_kD: np.ndarray) -> np.ndarray:
     """Return the covariance of rows along axes, [k, k]."""
     if _whole(rows_ND):
-        centred_ND = rows_ND[:].astype(np.float64) - mean_D
+        centred_ND = rows_ND.astype(np.float64) - mean_D
         return np.atleast_2d(np.cov(centred_ND @ axes_kD.T, rowvar=False))
     sums_kk = np.zeros((len(axes_kD), len(axes_kD)))
     for rows in _blocks(rows_ND):

@@ -45,7 +45,7 @@ class Turn:
     name: str
     state: State  # of which the round drew; the next round trains it further
     candidates: np.ndarray  # [M, C, H, W] float32
-    corrected: correction.Pull
+    corrected: correction.Correction
     admission: admission.Admission
     bank: Bank  # what the next round trains on
 
@@ -122,7 +122,7 @@ def _turn(
         bank.real,
         scales,
     )
-    grown = merge(bank, admitted.latents[:].reshape(-1, *state.space.shape))
+    grown = merge(bank, admitted.latents.reshape(-1, *state.space.shape))
     return Turn(name, state, z_MCHW, pulled, admitted, grown)
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from lirf.store import files
 from lirf.store import parts as parts_
 from lirf.store.parts import FORMAT, MANIFEST, SHARD_ROWS
-from lirf.store.rows import FileRows, Room, Rows, blocks
+from lirf.store.rows import Room, blocks
 from lirf.store.space import Space
 
 INDEX = "bank.json"
@@ -77,7 +77,7 @@ class Bank(Register):
 
 
 def write_latents(
-    folder: Path, latents_NCHW: Rows, rows: pa.Table, space: Space, **attributes: Any
+    folder: Path, latents_NCHW: np.ndarray, rows: pa.Table, space: Space, **attributes: Any
 ) -> None:
     """Write scaled latents as one part that carries its space.
 
@@ -143,9 +143,7 @@ def read(folder: Path) -> Bank:
         ValueError: a part is missing, damaged, of another version or of another space.
     """
     known = read_register(folder)
-    latents_NCHW = read_arrays(parts(folder), Room())
-    assert isinstance(latents_NCHW, np.ndarray), "there is room in memory"
-    return Bank(known.rows, known.space, latents_NCHW)
+    return Bank(known.rows, known.space, read_arrays(parts(folder), Room()))
 
 
 def read_register(folder: Path) -> Register:
@@ -165,7 +163,7 @@ def read_register(folder: Path) -> Register:
     return Register(pa.concat_tables(tables), spaces[0])
 
 
-def read_arrays(folders: Sequence[Path], room: Room) -> np.ndarray | FileRows:
+def read_arrays(folders: Sequence[Path], room: Room) -> np.ndarray:
     """Read the latents of parts of one space, one after the other, to where there is room.
 
     Raises:
@@ -199,16 +197,15 @@ def parts(folder: Path) -> list[Path]:
 
 
 def _write_latents(
-    folder: Path, latents_NCHW: Rows, rows: pa.Table, space: Space, attributes: dict[str, Any]
+    folder: Path, latents_NCHW: np.ndarray, rows: pa.Table, space: Space, attributes: dict[str, Any]
 ) -> None:
     """Write latents that are finite as one part."""
-    if isinstance(latents_NCHW, np.ndarray):
-        assert latents_NCHW.dtype == np.float32, "latents are float32"
+    assert latents_NCHW.dtype == np.float32, "latents are float32"
     assert latents_NCHW.shape[1:] == space.shape, "latents have the shape of their space"
     parts_.write(folder, latents_NCHW, rows, {**attributes, "space": space.to_json()})
 
 
-def _require_finite(folder: Path, latents_NCHW: Rows, rows: pa.Table) -> None:
+def _require_finite(folder: Path, latents_NCHW: np.ndarray, rows: pa.Table) -> None:
     """Raise ValueError, naming the first latent that is not finite."""
     for some in blocks(len(latents_NCHW), 1, SHARD_ROWS):
         finite_B = np.isfinite(latents_NCHW[some]).all(axis=(1, 2, 3))

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from lirf.store import files, tables
-from lirf.store.rows import Rows, blocks
+from lirf.store.rows import blocks
 
 if TYPE_CHECKING:
     import zarr
@@ -45,7 +45,7 @@ class Part:
     attributes: dict[str, Any]
 
 
-def write(folder: Path, array: Rows, rows: pa.Table, attributes: dict[str, Any]) -> None:
+def write(folder: Path, array: np.ndarray, rows: pa.Table, attributes: dict[str, Any]) -> None:
     """Write a new part to `folder`, which must not exist.
 
     `array` is [N, ...], `rows` has N rows, `attributes` holds plain JSON values. The same
@@ -59,7 +59,7 @@ def write(folder: Path, array: Rows, rows: pa.Table, attributes: dict[str, Any])
         stored = zarr.create_array(
             zarr.storage.LocalStore(folder / "array"),
             shape=array.shape,
-            dtype=array.dtype if isinstance(array, np.ndarray) else np.dtype(np.float32),
+            dtype=array.dtype,
             chunks=(CHUNK_ROWS, *array.shape[1:]),
             shards=(_shard_rows(len(array)), *array.shape[1:]),
         )

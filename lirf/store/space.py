@@ -11,10 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-    from lirf.store.rows import FileRows
-
     Array = TypeVar("Array", np.ndarray, torch.Tensor)
-    Latents = TypeVar("Latents", np.ndarray, FileRows, np.ndarray | FileRows)
 
 
 @dataclass(frozen=True)
@@ -106,8 +103,6 @@ class Space:
         return like_NCHW.new_tensor(mean), like_NCHW.new_tensor(std)
 
 
-def flat(latents_NCHW: Latents) -> Latents:
+def flat(latents_NCHW: np.ndarray) -> np.ndarray:
     """Return latents as rows, [N, D]; there may be none."""
-    if isinstance(latents_NCHW, np.ndarray):
-        return latents_NCHW.reshape(len(latents_NCHW), int(np.prod(latents_NCHW.shape[1:])))
-    return latents_NCHW.flat()
+    return latents_NCHW.reshape(len(latents_NCHW), int(np.prod(latents_NCHW.shape[1:])))

@@ -1,19 +1,17 @@
-"""What the pull of a round measures, against its definitions."""
+"""What the correction of a round measures, against its definitions."""
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lirf.densify import correction as pull_
-from lirf.densify.correction import Pull, correct
-from lirf.neighbours import search
+from lirf.densify import correction
+from lirf.densify.correction import Correction, correct
 from lirf.params import Correct
-from lirf.store.rows import FileRows, Room, Rows
+from lirf.store.rows import Room
 
 CONFIG = Correct(operator="slerp", references="bank", neighbours=3, temperature=1.0, dimensions=1)
 CONFIGS = [
@@ -30,9 +28,9 @@ def latents(seed: int, count: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((count, 3, 1, 2), np.float32)
 
 
-def pull(
+def corrected(
     z: np.ndarray, bank: np.ndarray, real: int, lambda_: float = 0.5, config: Correct = CONFIG
-) -> Pull:
+) -> Correction:
     """Correct `z` with a bank whose first `real` rows are real, in pairs of one image."""
     group = np.where(np.arange(len(bank)) < real, np.arange(len(bank)) // 2, np.arange(len(bank)))
     return correct(z, bank, np.arange(len(bank)) < real, group, config, lambda_)
@@ -45,48 +43,26 @@ def length(x: np.ndarray) -> np.ndarray:
 @given(seeds, st.floats(0.1, 1), configs)
 def test_distances_are_those_of_the_result(seed: int, lambda_: float, config: Correct):
     z, bank = latents(seed, 5), latents(seed + 1, 12)
-    done = pull(z, bank, real=8, lambda_=lambda_, config=config)
-    np.testing.assert_allclose(done.displacement, length(z - done.latents[:]), atol=1e-5)
-    nearest = [length(bank[:8] - row).min() for row in done.latents[:]]
+    done = corrected(z, bank, real=8, lambda_=lambda_, config=config)
+    np.testing.assert_allclose(done.displacement, length(z - done.latents), atol=1e-5)
+    nearest = [length(bank[:8] - row).min() for row in done.latents]
     np.testing.assert_allclose(done.novelty, nearest, atol=1e-5)
     np.testing.assert_allclose(done.weights.sum(axis=1), 1)
-
-
-@pytest.mark.parametrize("real", [8, 12])
-@pytest.mark.parametrize("references", ["real", "bank"])
-def test_rows_among_themselves_are_the_same_object(
-    real: int, references: str, monkeypatch: pytest.MonkeyPatch
-):
-    """Half of the products do for them; a pool of more than the real rows is another."""
-    asked = []
-    nearest = search.nearest_of_others
-
-    def noted(query_MD: Rows, group_M: np.ndarray, anchors_ND: Rows, *others: Any) -> Any:
-        asked.append((len(query_MD), len(anchors_ND), query_MD is anchors_ND))
-        return nearest(query_MD, group_M, anchors_ND, *others)
-
-    monkeypatch.setattr(search, "nearest_of_others", noted)
-    config = CONFIGS[2].model_copy(update={"references": references})
-    pull(latents(0, 5), latents(1, 12), real, config=config)
-    pool = real if references == "real" else 12
-    left_out = asked[2:]  # after candidates and novelty
-    assert left_out[0] == (real, pool, real == pool)
-    assert left_out[1:] == ([] if real == pool else [(real, real, True)])  # the spacing
 
 
 @given(seeds, configs)
 def test_a_real_row_is_judged_like_a_candidate_that_the_bank_lacks(seed: int, config: Correct):
     """Take a pair out of the bank and offer it: it moves as it did when left out."""
     bank = latents(seed, 12)
-    whole = pull(latents(seed + 1, 2), bank, real=8, config=config)
-    without = pull(bank[:2], bank[2:], real=6, config=config)
+    whole = corrected(latents(seed + 1, 2), bank, real=8, config=config)
+    without = corrected(bank[:2], bank[2:], real=6, config=config)
     np.testing.assert_allclose(without.displacement, whole.anchors[:2], rtol=1e-12)
 
 
 def test_twins_do_not_set_the_spacing():
     images = latents(0, 4)
     twins = np.repeat(images, 2, axis=0) + 1e-3 * latents(1, 8)
-    done = pull(latents(2, 2), twins, real=8)
+    done = corrected(latents(2, 2), twins, real=8)
     apart = np.linalg.norm((images[:, None] - images[None]).reshape(4, 4, -1), axis=2)
     nearest = np.where(np.eye(4, dtype=bool), np.inf, apart).min(axis=1)
     assert done.spacing == pytest.approx(np.median(nearest), abs=0.02)
@@ -96,7 +72,7 @@ def test_twins_do_not_set_the_spacing():
 def test_parents_are_rows_that_may_be_neighbours(seed: int, config: Correct):
     """With real references the refined rows might as well not be there."""
     z, bank = latents(seed, 5), latents(seed + 1, 12)
-    done = pull(z, bank, real=8, config=config)
+    done = corrected(z, bank, real=8, config=config)
     near = bank.reshape(12, -1).astype(np.float64)
     far = z.reshape(5, -1).astype(np.float64)
     if config.operator == "slerp":
@@ -105,7 +81,7 @@ def test_parents_are_rows_that_may_be_neighbours(seed: int, config: Correct):
         cost = np.linalg.norm(far[:, None] - near, axis=2)
     if config.references == "real":
         cost[:, 8:] = np.inf
-        alone = pull(z, bank[:8], real=8, config=config)
+        alone = corrected(z, bank[:8], real=8, config=config)
         np.testing.assert_array_equal(done.latents, alone.latents)
     np.testing.assert_array_equal(done.parents, np.argsort(cost, axis=1)[:, :3])
 
@@ -120,8 +96,7 @@ def test_neither_memory_nor_where_latents_lie_changes_a_bit(seed: int, config: C
         z_rows, bank_rows = room.empty(z.shape), room.empty(bank.shape)
         z_rows[:], bank_rows[:] = z, bank
         small = correct(z_rows, bank_rows, real, group, config, 0.5, memory=1, room=room)
-        assert isinstance(small.latents, FileRows)
-        assert small.latents[:].tobytes() == whole.latents[:].tobytes()
+        assert small.latents.tobytes() == whole.latents.tobytes()
     for name in ("parents", "weights", "displacement", "novelty", "anchors"):
         assert getattr(small, name).tobytes() == getattr(whole, name).tobytes(), name
     assert small.spacing == whole.spacing
@@ -133,7 +108,7 @@ def test_blocks_change_nothing_but_rounding(seed: int, config: Correct, rows: in
     arguments = (z, bank, np.arange(12) < 8, np.arange(12) // 2, config, 0.5)
     whole = correct(*arguments)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pull_, "BLOCK_BYTES", rows * 8 * config.neighbours * z[0].size)
+        patch.setattr(correction, "BLOCK_BYTES", rows * 8 * config.neighbours * z[0].size)
         parts = correct(*arguments)
     for name in ("latents", "weights", "displacement", "anchors"):
         np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), 1e-6, 1e-6)

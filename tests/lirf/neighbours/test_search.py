@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import tracemalloc
-from typing import Any
 
 import faiss
 import numpy as np
@@ -163,65 +162,35 @@ def test_blocks_change_nothing(metric: Metric, monkeypatch: pytest.MonkeyPatch) 
     seed=st.integers(0, 2**32 - 1),
     metric=st.sampled_from(METRICS),
     k=st.integers(1, 4),
-    side=st.sampled_from([13, 32, 100, 1024]),
+    memory=st.sampled_from([1, 2000, 2**20]),
     offset=st.sampled_from([0.0, 30.0]),
-    kind=st.sampled_from(["apart", "memorised", "near copies", "all alike"]),
+    kind=st.sampled_from(["apart", "memorised", "near", "all alike"]),
 )
-def test_half_of_the_products_give_what_all_of_them_do(
-    seed: int, metric: Metric, k: int, side: int, offset: float, kind: str
+def test_rows_among_themselves_equal_brute_force(
+    seed: int, metric: Metric, k: int, memory: int, offset: float, kind: str
 ) -> None:
     rng = np.random.default_rng(seed)
     points = (rng.standard_normal((150, 6)) + offset).astype(np.float32)
     if kind != "apart":
         points[40:110] = points[1 if kind == "all alike" else rng.integers(0, 40, 70)]
-    if kind == "near copies":
+    if kind == "near":
         points[40:110] += 1e-6 * rng.standard_normal((70, 6)).astype(np.float32)
     group = rng.integers(0, 100, len(points))
-    by_faiss = nearest_of_others(points, group, points, group, k, metric)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "WIDE", 1)
-        patch.setattr(search, "SIDE", side)
-        by_half = nearest_of_others(points, group, points, group, k, metric)
-    for expected, got in zip(by_faiss, by_half, strict=True):
-        np.testing.assert_array_equal(got, expected)
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_rows_among_themselves_take_half_of_the_products(
-    metric: Metric, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(search, "SIDE", 100)
-    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
-    scored: list[tuple[int, int]] = []
-    by_faiss: list[int] = []
-    add, knn = search._Least.add, faiss.knn
-
-    def noted(self: search._Least, rows: slice, score_BC: np.ndarray, first: int) -> None:
-        scored.append((rows.start, first))
-        add(self, rows, score_BC, first)
-
-    def counted(queries: np.ndarray, *others: Any) -> Any:
-        by_faiss.append(len(queries))
-        return knn(queries, *others)
-
-    monkeypatch.setattr(search._Least, "add", noted)
-    monkeypatch.setattr(faiss, "knn", counted)
-    points = np.random.default_rng(7).standard_normal((350, search.WIDE), np.float32)
-    memory = 4 * points.nbytes
-    halved = nearest(points, points, 2, metric, exclude_self=True, memory=memory)
-    assert sorted(scored) == [(i, j) for i in range(0, 350, 100) for j in range(0, 350, 100)]
-    assert by_faiss == []
-    scored.clear()
-    whole = nearest(points, points, 2, metric, exclude_self=True, memory=memory - 1)
-    assert (scored, set(by_faiss)) == ([], {174, 2})  # blocks of less than half of the rows
-    for expected, got in zip(whole, halved, strict=True):
-        np.testing.assert_array_equal(got, expected)
+    indices, values = nearest_of_others(points, group, points, group, k, metric, memory)
+    for row in range(0, 150, 10):
+        others = np.flatnonzero(group != group[row])
+        cost = search._cost(points[[row]].repeat(len(others), 0), points[others], metric)
+        order = np.lexsort((others, cost))[:k]
+        np.testing.assert_array_equal(indices[row], others[order])
+        np.testing.assert_array_equal(
+            values[row], -cost[order] if metric == "cosine" else cost[order]
+        )
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_search_keeps_to_its_memory(metric: Metric) -> None:
     points = np.random.default_rng(8).standard_normal((3000, 1024), np.float32)
-    memory = 4 * points.nbytes  # it takes the way of half of the products
+    memory = 4 * points.nbytes
     tracemalloc.start()
     try:
         nearest(points, points, 2, metric, exclude_self=True, memory=memory)

@@ -1,5 +1,6 @@
 """Rows in a file are what the same rows in memory are, and leave nothing behind."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lirf.store.rows import Chosen, FileRows, Room, Spare, blocks, choose, shaped
+from lirf.store.rows import Room, blocks
 
 
 @pytest.fixture
@@ -15,100 +16,46 @@ def array() -> np.ndarray:
     return np.random.default_rng(0).standard_normal((11, 2, 3)).astype(np.float32)
 
 
-@pytest.fixture
-def stored(array: np.ndarray, tmp_path: Path) -> FileRows:
-    rows = FileRows(array.shape, tmp_path)
-    rows[0:4], rows[4:11] = array[:4], array[4:]
-    return rows
+def mapped(rows: np.ndarray) -> bool:
+    while isinstance(rows, np.ndarray):
+        if isinstance(rows, np.memmap):
+            return True
+        rows = rows.base  # pyright: ignore[reportAssignmentType] - what is beneath
+    return False
 
 
-@pytest.mark.parametrize("key", [slice(0, 11), slice(3, 7), slice(5, 5), slice(9, 40)])
-def test_slices(array: np.ndarray, stored: FileRows, key: slice):
-    np.testing.assert_array_equal(stored[key], array[key])
-    np.testing.assert_array_equal(stored.flat()[key], array.reshape(11, 6)[key])
-
-
-@pytest.mark.parametrize("index", [[], [4], [3, 4, 5, 9, 0, 0], [10, 9, 8]])
-def test_rows_at_indices(array: np.ndarray, stored: FileRows, index: list[int]):
-    some = np.array(index, np.int64)
-    np.testing.assert_array_equal(stored[some], array[some])
-    np.testing.assert_array_equal(choose(stored, some)[:], array[some])
-    np.testing.assert_array_equal(choose(array, some)[1:3], array[some][1:3])
-
-
-def test_the_file_has_no_name(stored: FileRows, tmp_path: Path):
-    assert len(stored) == 11
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_all_rows_are_chosen_without_a_copy(array: np.ndarray):
-    assert choose(array, np.arange(11)) is array
-    assert isinstance(choose(array, np.arange(10)), Chosen)
-
-
-def test_another_shape(array: np.ndarray, stored: FileRows):
-    for rows in (array, stored):
-        assert shaped(rows, (3, 1, 2)).shape == (11, 3, 1, 2)
-        np.testing.assert_array_equal(shaped(rows, (6,))[2:5], array.reshape(11, 6)[2:5])
+def test_rows_in_a_file_are_those_that_were_put_there(array: np.ndarray, tmp_path: Path):
+    rows = Room(0, tmp_path).empty(array.shape)
+    assert type(rows) is np.ndarray
+    assert mapped(rows)
+    rows[:4], rows[4:] = array[:4], array[4:]
+    np.testing.assert_array_equal(rows, array)
+    np.testing.assert_array_equal(rows.reshape(11, 6)[[3, 9, 0]], array.reshape(11, 6)[[3, 9, 0]])
+    assert list(tmp_path.iterdir()) == [], "the file has no name"
 
 
 def test_rooms_overflow_into_files(tmp_path: Path):
     room = Room(100, tmp_path)
-    assert isinstance(room.empty((2, 10)), np.ndarray)
-    assert isinstance(room.empty((2, 10)), FileRows)
-    assert isinstance(room.empty((1, 5)), np.ndarray)
-    assert isinstance(Room().empty((2, 10)), np.ndarray)
+    shapes = [(2, 10), (2, 10), (1, 5), (0, 7)]
+    assert [mapped(room.empty(shape)) for shape in shapes] == [False, True, False, False]
+    assert not mapped(Room().empty((2, 10)))
 
 
-@pytest.mark.parametrize(
-    "key", [slice(0, 11), slice(3, 7), slice(5, 5), [], [4], [3, 4, 5, 9, 0, 0], [10, 9, 8]]
-)
-def test_rows_are_put_where_there_is_room(
-    array: np.ndarray, stored: FileRows, key: slice | list[int]
-):
-    index = np.array([8, 1, 1, 10, 3, 2, 7, 0, 9, 4, 6])
-    some = key if isinstance(key, slice) else np.array(key, np.int64)
-    chosen = Chosen(stored, index, (2, 3)), Chosen(array, index, (2, 3))
-    twice = Chosen(chosen[0], index, (6,))
-    for rows, expected in [
-        (stored, array),
-        (stored.flat(), array.reshape(11, 6)),
-        *((rows, array[index]) for rows in chosen),
-        (twice, array[index[index]].reshape(11, 6)),
-    ]:
-        into = np.full_like(expected[some], np.nan)
-        rows.fill(into, some)
-        np.testing.assert_array_equal(into, expected[some])
+def test_a_disk_without_room_is_an_error_and_no_end(tmp_path: Path):
+    with pytest.raises(OSError) as caught:
+        Room(0, tmp_path).empty((2**58,))
+    assert caught.value.errno in {errno.ENOSPC, errno.EFBIG}
 
 
-def test_spare_memory_is_used_again():
-    spare = Spare()
-    large = spare.empty(5, 4)
-    assert (large.shape, large.dtype) == ((5, 4), np.float32)
-    assert large.flags.c_contiguous
-    small = spare.empty(3, 2)
-    assert small.shape == (3, 2)
-    assert np.shares_memory(small, large)
-    assert spare.empty(0, 7).shape == (0, 7)
-    assert not np.shares_memory(spare.empty(7, 3), large)
-
-
-def test_spare_memory_takes_rows_that_are_not_in_memory(array: np.ndarray, stored: FileRows):
-    flat, spare = array.reshape(11, 6), Spare()
-    for rows in (stored.flat(), choose(flat, np.arange(10)), shaped(stored, (6,))):
-        block = spare.load(rows, slice(2, 9))
-        np.testing.assert_array_equal(block, flat[2:9])
-        assert np.shares_memory(block, spare.numbers)
-
-
-def test_rows_in_memory_stay_where_they_are(array: np.ndarray):
-    flat, spare = array.reshape(11, 6), Spare()
-    assert np.shares_memory(spare.load(flat, slice(2, 9)), flat)
-    strided = spare.load(flat[:, ::2], slice(2, 9))
-    np.testing.assert_array_equal(strided, flat[2:9, ::2])
-    assert strided.flags.c_contiguous
-    assert spare.load(flat.astype(np.float64), slice(0, 3)).dtype == np.float32
-    assert len(spare.numbers) == 0
+@pytest.mark.parametrize("index", [[], [4], [3, 4, 5], [0, 2, 3, 10], list(range(11))])
+@pytest.mark.parametrize("in_file", [False, True])
+def test_rows_are_chosen(array: np.ndarray, tmp_path: Path, index: list[int], in_file: bool):
+    some = np.array(index, np.int64)
+    chosen = Room(0, tmp_path if in_file else None).choose(array, some)
+    np.testing.assert_array_equal(chosen, array[some])
+    follow = len(index) > 0 and index[-1] - index[0] == len(index) - 1
+    assert np.shares_memory(chosen, array) == follow
+    assert mapped(chosen) == (in_file and len(index) == 4)
 
 
 @given(st.integers(0, 50), st.integers(1, 9), st.integers(1, 40))
