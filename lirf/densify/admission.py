@@ -135,10 +135,8 @@ def admit(
         novelty_A = novelty_A1[:, 0].astype(np.float64)
         close_A = novelty_A < decision.floor
         reasons_M[kept[close_A]] = TOO_CLOSE
-        latents_AD, novelty_A = (
-            room.choose(latents_AD, np.flatnonzero(~close_A)),
-            novelty_A[~close_A],
-        )
+        latents_AD = room.choose(latents_AD, np.flatnonzero(~close_A))
+        novelty_A = novelty_A[~close_A]
     return Admission(replace(decision, reasons=reasons_M), latents_AD, novelty_A)
 
 

@@ -120,7 +120,7 @@ class _Scale:
 
     metric: Metric
     factor: np.float32
-    centre_D: np.ndarray  # float32, times `factor`
+    centre: np.ndarray  # [D] float32, times `factor`
     rounding: float  # of a float32 dot product, relative to |x| |y|
 
     def prepare(self, x_BD: np.ndarray) -> np.ndarray:
@@ -130,7 +130,7 @@ class _Scale:
             if self.metric == "cosine":
                 prepared_BD[rows] = _unit(x_BD[rows])
             else:
-                prepared_BD[rows] = x_BD[rows] * self.factor - self.centre_D
+                prepared_BD[rows] = x_BD[rows] * self.factor - self.centre
         return prepared_BD
 
     def cost(self, score: np.ndarray) -> np.ndarray:

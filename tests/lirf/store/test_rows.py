@@ -1,6 +1,5 @@
 """Rows in a file are what the same rows in memory are, and leave nothing behind."""
 
-import errno
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +41,8 @@ def test_rooms_overflow_into_files(tmp_path: Path):
 
 
 def test_a_disk_without_room_is_an_error_and_no_end(tmp_path: Path):
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="No space left|File too large"):
         Room(0, tmp_path).empty((2**58,))
-    assert caught.value.errno in {errno.ENOSPC, errno.EFBIG}
 
 
 @pytest.mark.parametrize("index", [[], [4], [3, 4, 5], [0, 2, 3, 10], list(range(11))])
