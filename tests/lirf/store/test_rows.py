@@ -41,7 +41,7 @@ def test_rooms_overflow_into_files(tmp_path: Path):
 
 
 def test_a_disk_without_room_is_an_error_and_no_end(tmp_path: Path):
-    with pytest.raises(OSError, match="No space left|File too large"):
+    with pytest.raises(OSError, match=r"No space left|File too large"):
         Room(0, tmp_path).empty((2**58,))
 
 
