@@ -38,12 +38,13 @@ from lirf.studies.plan import Plan, Run
 from pipeline import devices, exchange, graph, lock
 from pipeline import stage as stages_
 from pipeline.stage import Place
+from stages.support import code
 
 PLAN = Path("pipeline/studies/comparison.yaml")
 RENDER = "pipeline/studies/dvc.yaml:compare"
 SCRATCH = Path(".scratch/comparison")
 NEUTRAL = {"lirf/training/parallel.py"}
-"""Code that makes no number: what params are valid, how processes start and end."""
+"""Code that makes no number: how processes start and end."""
 SHARED = "encode"
 """What runs have most in common: all up to this stage is computed by one run, the others wait."""
 
@@ -321,13 +322,14 @@ def _configure(folder: Path, own: Mapping[str, Mapping[str, object]] | None = No
 def subject(root: Path, stages: Mapping[str, graph.Stage], target: str) -> Subject:
     """Return what `target` and all before it depend on."""
     upstream = graph.select(dict(stages), target, upstream=True).values()
-    code = {path for stage in upstream for path in stage.sources if path.endswith(".py")}
-    code -= NEUTRAL
-    digests = {path: exchange.digest(root / path) for path in sorted(code)}
+    sources = {path for stage in upstream for path in stage.sources if path.endswith(".py")}
+    digests = {path: exchange.digest(root / path) for path in sorted(sources)}
+    names = {Path(path).stem for stage in upstream for path in stage.manifests}
+    own = [digests, code.fingerprint(*names, root=root, without=NEUTRAL)]
     keys = {key for stage in upstream for key in stage.params}
     if any(key.startswith("rounds.") for key in keys):  # a loop has any number of rounds
         keys |= {"rounds", "models"}
-    return Subject(_fingerprint(digests), tuple(sorted(keys)))
+    return Subject(_fingerprint(own), tuple(sorted(keys)))
 
 
 def make_jobs(
@@ -569,11 +571,11 @@ def _check(
             families.setdefault((row["target"], row["code"]), {})[name] = not differ
             told = [f"{key} is {own.get(key)}, recorded {row.get(key)}" for key in differ]
             _say(f"{name}: {'; '.join(told) or 'the recorded numbers, to the bit'}")
-    for (target, code), agreed in families.items():
+    for (target, recorded), agreed in families.items():
         if all(agreed.values()):
-            _restamp(table, every, target, code, f"{code} by {', '.join(sorted(agreed))}")
+            _restamp(table, every, target, recorded, f"{recorded} by {', '.join(sorted(agreed))}")
         else:
-            _say(f"{target} {code}: rows stay as they are")
+            _say(f"{target} {recorded}: rows stay as they are")
     return bool(families) and all(all(agreed.values()) for agreed in families.values())
 
 

@@ -21,6 +21,7 @@ from dvc.utils.serialize import modify_yaml
 from ruamel.yaml import YAML
 
 from pipeline.graph import Stage
+from stages.support import code
 
 LOCK = "dvc.lock"
 TOLD = (LOCK, "params.yaml")  # a worker's clone gets these from the run
@@ -37,7 +38,8 @@ class Order:
     force: bool
     files: dict[str, str]  # path: packed content; what TOLD names and the uncached inputs
     inputs: list[str]  # paths to pull from the DVC remote
-    sources: dict[str, str]  # path: SHA-256; what both clones must have alike: the code
+    sources: dict[str, str]  # path: SHA-256; what both clones must have alike
+    code: dict[str, str]  # path: hash; the code that it runs, as its manifest has it
     gone: list[str] = field(default_factory=list)  # of TOLD, what home does not have
 
 
@@ -63,6 +65,7 @@ def order(
         files={path: pack(root / path) for path in travel if (root / path).exists()},
         inputs=[path for path in inputs if path not in set(loose)],
         sources={path: digest(root / path) for path in sources},
+        code=_code(root, stage) if stage else {},
         gone=[path for path in TOLD if not (root / path).exists()],
     )
 
@@ -120,15 +123,22 @@ def _size(root: Path, path: str) -> int:
     return (root / path).stat().st_size
 
 
-def check(root: Path, sources: dict[str, str]) -> None:
+def _code(root: Path, stage: Stage) -> dict[str, str]:
+    manifests = [json.loads((root / path).read_bytes()) for path in stage.manifests]
+    return {path: hash_ for manifest in manifests for path, hash_ in manifest.items()}
+
+
+def check(root: Path, told: Order) -> None:
     """Raise ValueError where this clone's code is not that of the run."""
-    for path, wanted in sources.items():
-        found = digest(root / path)
-        if found != wanted:
-            what = "differs from" if found else "is missing here, not in"
+    found = {path: digest(root / path) for path in told.sources | told.code}
+    if told.code:
+        found |= code.manifest(told.name.rpartition(":")[2].partition("@")[0], root)
+    for path, wanted in (told.sources | told.code).items():
+        if found[path] != wanted:
+            what = "differs from" if found[path] else "is missing here, not in"
             raise ValueError(
                 f"{clone(root)}: {path} {what} the clone that the run was started in;"
-                " bring both to one commit (`git pull`)"
+                " bring both to one commit (`git pull`) and one Python"
             )
 
 

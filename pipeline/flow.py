@@ -16,7 +16,7 @@ from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from pipeline import devices, graph, interrupt, lock, remote, server
+from pipeline import devices, graph, interrupt, lock, remote, server, stage
 from pipeline.schedule import Schedule
 from pipeline.stage import Place
 
@@ -63,10 +63,11 @@ async def workflow(
                 raise ValueError("workers = true: needs the deployments; see docs/prefect.md")
             async with interrupt.watch(flow_runs) as stop:
                 place = Place(root, stop, held.descriptor)
+                changed = await _changed(place)
                 pool = remote.Pool(place, str(context.flow_run.id), known) if workers else None
                 schedule = Schedule(
                     stages=stages,
-                    changed=set() if force else graph.changed(root),
+                    changed=set() if force else changed,
                     place=place,
                     force=force,
                     jobs=asyncio.Semaphore(len(stages) if workers else jobs),
@@ -81,6 +82,15 @@ async def workflow(
     except ValueError as error:  # the user's: one line, no traceback
         get_run_logger().error(str(error))
         return Failed(message=str(error))
+
+
+async def _changed(place: Place) -> set[str]:
+    """Return what DVC finds changed, after the manifests are those of the code as it is."""
+    changed = graph.changed(place.root)
+    if graph.CODE in changed:
+        await stage.dvc(place, "repro", "--single-item", graph.CODE)
+        changed = graph.changed(place.root)
+    return changed
 
 
 async def _close_previous(owner: lock.Owner | None, this: UUID) -> None:

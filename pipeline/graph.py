@@ -16,6 +16,10 @@ from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides
 
 from lirf import params
+from stages.support.code import MANIFESTS
+
+CODE = "code"
+"""The stage whose outputs, the manifests of the code, decide with all else what is stale."""
 
 BUSY_S = 20.0
 """How long another DVC command on the same paths is waited for."""
@@ -35,6 +39,11 @@ class Stage:
     loose: tuple[str, ...]  # outputs that DVC does not cache: small files kept in git
     metrics: tuple[str, ...]
     plots: tuple[str, ...]
+
+    @property
+    def manifests(self) -> tuple[str, ...]:
+        """The inputs that stand for the code that it runs."""
+        return tuple(path for path in self.inputs if Path(path).parent == MANIFESTS)
 
 
 def read(root: Path) -> dict[str, Stage]:

@@ -49,7 +49,7 @@ async def stage(order: dict[str, Any]) -> State:
     try:
         with _hold(root, told, at_home, str(context.flow_run.id)) as descriptor:
             if not at_home:
-                exchange.check(root, told.sources)
+                exchange.check(root, told)
                 exchange.unpack(root, told.files, told.gone)
             if not told.name:
                 return Completed(message="This clone's dvc.lock is that of the run.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,10 +128,9 @@ def _raw(
 
 
 def _fingerprint(config: settings.Encode, model: Autoencoder, images: Path) -> str:
-    """Return a hash of all that the latents depend on: numbers, inputs, code."""
-    code = [Path(inspect.getfile(module)) for module in (ae, transforms, seeds)]
-    facts = (config.model_dump_json(), model.fingerprint, torch.__version__)
-    return scratch.fingerprint(facts, [images / parts.MANIFEST, *code])
+    """Return a hash of all that the latents depend on."""
+    numbers = (config.model_dump_json(), model.fingerprint)
+    return scratch.fingerprint("encode", numbers, [images / parts.MANIFEST])
 
 
 def _versions(

@@ -12,11 +12,8 @@ import pyarrow as pa
 import torch
 
 from lirf import params as settings
-from lirf.networks import build, condition, embedding, mlp, transformer
-from lirf.objectives import rectified
 from lirf.params import Params
-from lirf.sampling import sampler, seeds
-from lirf.solvers import adaptive, fixed
+from lirf.sampling import sampler
 from lirf.store import banks
 from lirf.store.rows import Room, half
 from lirf.training import checkpoint, devices
@@ -89,12 +86,9 @@ def _draw(folder: Path, made: Drawing, seeds_M: list[int]) -> Iterator[np.ndarra
 
 
 def _fingerprint(config: settings.Sample, run: str, weights: Path) -> str:
-    """Return a hash of all that samples depend on: numbers, weights, code."""
-    numbers = (config.model_dump_json(exclude={"ratio"}), run, torch.__version__)
-    modules = (build, condition, embedding, mlp, transformer, rectified)
-    modules += (adaptive, fixed, sampler, seeds, devices)
-    code = [Path(str(module.__file__)) for module in modules]
-    return scratch.fingerprint(numbers, [weights / checkpoint.STATE, *code])
+    """Return a hash of all that samples depend on."""
+    numbers = (config.model_dump_json(exclude={"ratio"}), run)
+    return scratch.fingerprint("sample", numbers, [weights / checkpoint.STATE])
 
 
 if __name__ == "__main__":

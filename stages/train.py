@@ -11,13 +11,10 @@ import numpy as np
 import torch
 
 from lirf.images import transforms
-from lirf.networks import build, condition, embedding, mlp, transformer
-from lirf.objectives import rectified
 from lirf.params import Params
-from lirf.sampling import seeds
 from lirf.store import banks, parts
 from lirf.store.space import Space
-from lirf.training import batches, checkpoint, devices, loop, model, parallel, state, stopping
+from lirf.training import checkpoint, devices, loop, model, parallel
 from lirf.training.batches import Augmented, Share
 from lirf.training.model import Hooks, Rows
 from lirf.training.state import State
@@ -208,21 +205,11 @@ def _say_stopped(job: Job, step: int, taken: int, collapse: float) -> None:
 
 
 def _fingerprint(job: Job) -> str:
-    """Return a hash of all that the result depends on: numbers, inputs, code.
-
-    The manifests hold checksums of the other files.
-    """
-    config = job.params.train
-    modules = [transforms, batches, seeds, build, condition, embedding, mlp, transformer]
-    modules += [rectified, devices, loop, model, state, stopping, checkpoint]
-    if config.processes > 1:
-        modules.append(parallel)
-    code = [Path(str(module.__file__)) for module in modules]
+    """Return a hash of all that the result depends on: parts by what their manifests say."""
     manifests = [*sorted(job.bank.rglob(parts.MANIFEST)), job.augmented / parts.MANIFEST]
-    line = job.params.models[job.run]
+    config, line = job.params.train, job.params.models[job.run]
     numbers = (config.model_dump_json(), job.params.initialize.seed, line.model_dump_json())
-    inputs = [*manifests, job.start / checkpoint.STATE]
-    return scratch.fingerprint((*numbers, torch.__version__), [*inputs, *code])
+    return scratch.fingerprint("train", numbers, [*manifests, job.start / checkpoint.STATE])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from stages.support import code
+
 ROOT = Path(__file__).parents[1]
 FLOORS = ["lirf", "stages", "pipeline"]  # each may import itself and what stands before it
 MODULES = {
@@ -20,6 +22,8 @@ GRAPHS = [ROOT / "dvc.yaml", ROOT / "pipeline" / "studies" / "dvc.yaml"]
 STAGES = {
     name: body for path in GRAPHS for name, body in YAML(typ="safe").load(path)["stages"].items()
 }
+
+SCHEMA = {name for name in MODULES if name.startswith("lirf.params")}  # no code dependency
 
 PUBLISHED = {
     "lirf.publish.pipeline",
@@ -69,12 +73,12 @@ def imports(module: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def closure(module: str) -> set[str]:
-    """Return `module` and every module of the project that it reaches."""
-    reached, pending = set[str](), [module]
+def closure(*modules: str, without: str = "-") -> set[str]:
+    """Return `modules` and every module of the project that they reach not through `without`."""
+    reached, pending = set[str](), [*modules]
     while pending:
         name = pending.pop()
-        if name not in reached:
+        if name not in reached and not f"{name}.".startswith(f"{without}."):
             reached.add(name)
             pending += [other for other in imports(name) if other in MODULES]
     return reached
@@ -115,14 +119,20 @@ def test_the_method_knows_neither_dvc_nor_prefect():
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_the_code_it_imports(stage: str):
-    body = STAGES[stage].get("do", STAGES[stage])
-    listed = {dep for dep in body["deps"] if dep.endswith(".py")}
-    needed = {
-        MODULES[module].relative_to(ROOT).as_posix()
-        for module in closure(f"stages.{stage}")
-        if module in MODULES
-    }
-    assert listed == needed
+    deps = set(STAGES[stage].get("do", STAGES[stage])["deps"])
+    if stage == "code":
+        assert deps == {"lirf", "stages"}
+        return
+    manifest = (code.MANIFESTS / f"{stage}.json").as_posix()
+    assert {dep for dep in deps if dep.startswith(("lirf", "stages", "data/code"))} == {manifest}
+    reached = closure(f"stages.{stage}", "lirf.__init__", "stages.__init__", without="lirf.params")
+    modules = {MODULES[name] for name in reached}
+    packages = {path.with_name("__init__.py") for path in modules}
+    listed = {ROOT / path for path in code.manifest(stage)}
+    assert {path for path in listed if path.suffix == ".py"} == modules | packages
+    assert {path.name for path in listed if path.suffix != ".py"} == (
+        {"page.css", "page.html", "page.js"} if stage == "page" else set()
+    )
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -149,4 +159,7 @@ def test_what_a_stage_loads_at_its_start(stage: str, allowed: list[str]):
     )
     loaded = set(done.stdout.split())
     assert "lirf.params" in loaded
+    assert {MODULES[name] for name in loaded & MODULES.keys() - SCHEMA} <= {
+        ROOT / path for path in code.manifest(stage)
+    }
     assert {name for name in HEAVY if name in loaded} == set(allowed)

@@ -68,7 +68,7 @@ def test_one_command_runs_every_stage_from_images_to_report(
 ):
     rounds = {f"{verb}@r01" for verb in ("train", "sample", "correct", "admit", "merge")}
     models = {f"{verb}@{m}" for verb in VERBS for m in ("final", "baseline")}
-    once = {"prepare", "autoencoder", "encode", "initialize", "report"}
+    once = {"code", "prepare", "autoencoder", "encode", "initialize", "report"}
     once |= {"evaluate@r01", "diagnose@r01"}
     assert ran(first) == rounds | models | once
     assert "baseline" in (project / "data" / "report" / "table.md").read_text()
@@ -197,6 +197,21 @@ def test_a_second_run_does_nothing(project: Path):
     done = dvc(project, "repro", "report")
     assert ran(done) == set()
     assert "up to date" in done.stdout
+
+
+def test_an_edit_of_code_reruns_what_imports_it_and_one_of_a_comment_nothing(copy: Path):
+    edited = copy / "lirf" / "densify" / "farthest.py"  # the rules of `admit`
+    before = edited.read_text()
+    edited.write_text(f"# A comment.\n{before}")
+    assert ran(dvc(copy, "repro", "report")) == {"code"}
+    edited.write_text(f"{before}\nEDITED = True\n")
+    # What it admits is the same: nothing after it runs.
+    assert ran(dvc(copy, "repro", "report")) == {"code", "admit@r01"}
+    edited.write_text(f"{before}\nEDITED = False\n")
+    assert ran(dvc(copy, "repro", "--single-item", "admit@r01")) == set()  # by an old manifest
+    forced = dvc(copy, "repro", "--single-item", "--force", "admit@r01")
+    assert ran(forced) == {"admit@r01"}  # and brings it up to date
+    assert ran(dvc(copy, "repro", "report")) == {"code"}
 
 
 def test_an_edit_of_evaluate_retrains_nothing(copy: Path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,11 @@ import torch
 from PIL.Image import Image
 
 from lirf import params
-from lirf.autoencoder import judge, losses, pairs, pretrained, training
+from lirf.autoencoder import judge, pairs, pretrained, training
 from lirf.autoencoder import model as ae
 from lirf.autoencoder.judge import Images, Judged
 from lirf.features import features, vision
 from lirf.features.vision import Vision
-from lirf.images import transforms
 from lirf.report import pictures
 from lirf.store import parts
 from stages.support import command, scratch
@@ -139,12 +137,10 @@ def strips(found: Judged) -> Image:
 
 
 def _fingerprint(task: Task) -> str:
-    """Return a hash of all that the trained weights depend on: numbers, images, code."""
+    """Return a hash of all that the trained weights depend on."""
     numbers, eye = task.numbers, task.eye if training.sees(task.numbers) else None
-    modules = [ae, losses, transforms, training, pairs, *([vision] if eye else [])]
-    code = [Path(inspect.getfile(module)) for module in modules]
     left_out = {"midpoints", "download", "checkpoint_every", "vision"}
-    facts = [numbers.model_dump_json(exclude=left_out), torch.__version__]
+    facts = [numbers.model_dump_json(exclude=left_out)]
     if eye is not None:
         facts += [numbers.vision.model, eye.hash, str(eye.side)]
-    return scratch.fingerprint(facts, [task.manifest, *code])
+    return scratch.fingerprint("autoencoder", facts, [task.manifest])

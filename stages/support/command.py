@@ -17,6 +17,7 @@ from typing import NewType, NoReturn
 
 import stages
 from lirf import params
+from stages.support import code
 
 Out = NewType("Out", Path)
 """A file or folder that the stage writes. It gets a temporary sibling, renamed on success."""
@@ -79,6 +80,7 @@ def run(stage: Callable[..., None]) -> None:
     for number in SIGNALS:
         signal.signal(number, _interrupt)
     try:
+        code.refresh(stage.__name__)
         numbers = params.load(Path("params.yaml"))
         for path in partial.values():
             _remove(path)

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import IO, TypeVar
 
 import numpy as np
 
+from stages.support import code
+
 State = TypeVar("State")
 
 SCRATCH = Path(".scratch")  # in the current folder; DVC does not know it
 ENDING_S = 30.0  # how long an interrupted process may take to end
+LIBRARIES = ("diffusers", "numpy", "pillow", "timm", "torch", "torchdiffeq", "torchvision")
+"""Those that compute what is kept there."""
 
 
-def fingerprint(facts: Iterable[object], paths: Iterable[Path]) -> str:
-    """Return a hash of all that a result depends on: numbers, and files as inputs and code."""
-    digest = hashlib.sha256(" ".join(map(str, facts)).encode())
-    for path in paths:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+def fingerprint(stage: str, numbers: Iterable[object], inputs: Iterable[Path]) -> str:
+    """Return a hash of all that a stage's result depends on: numbers, files, code, libraries."""
+    versions = [metadata.version(name) for name in LIBRARIES]
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in inputs]
+    facts = [*map(str, numbers), *hashes, code.fingerprint(stage), *versions]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 @contextmanager

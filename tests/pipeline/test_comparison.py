@@ -19,6 +19,7 @@ from lirf.studies import comparison as numbers
 from lirf.studies import plan
 from pipeline import comparison, graph
 from pipeline.comparison import Subject, Table
+from stages.support import code
 
 WORK = '''
 """Writes what the real stages write; fails where a batch is 13."""
@@ -36,7 +37,7 @@ if name.startswith("train"):
         sys.exit("error: train.batch = 13: nobody likes it")
 share = hashlib.sha256(name.encode() + b"".join(reads)).digest()[0] / 255
 evaluated = {
-    "copies": share, "precision": 0.9, "recall": 0.1, "density": 1.0, "coverage": 0.5,
+    "memorised": share, "precision": 0.9, "recall": 0.1, "density": 1.0, "coverage": 0.5,
     "frechet": 1 + share, "frechet_reason": None, "vendi": 9.0, "train_steps": 4, "n_fake": 10,
     "n_train": 100, "n_reference": 20, "reference": "heldout", "flip": False, "features": "pixels",
     "feature_hash": None, "neighbours": 5, "resolution": 8, "resize": "lanczos", "solver": "heun",
@@ -151,7 +152,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Pa
     """Return a repository whose results and lock file are of something else."""
     folder = tmp_path_factory.mktemp("comparison") / "project"
     (folder / "data" / "metrics").mkdir(parents=True)
-    (folder / "data" / "metrics" / "final.json").write_text('{"copies": "of another run"}')
+    (folder / "data" / "metrics" / "final.json").write_text('{"memorised": "of another run"}')
     (folder / "work.py").write_text("raise SystemExit('not this one')")
     (folder / "dvc.yaml").write_text(GRAPH)
     (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
@@ -410,8 +411,7 @@ def test_a_baseline_depends_on_less_than_the_loop():
     assert {"rounds", "admit"} <= {*final.keys}
     assert not {"rounds", "admit"} & {*baseline.keys}
     assert baseline.code != final.code
-    sources = {path for stage in stages.values() for path in stage.sources}
-    assert sources >= comparison.NEUTRAL  # what it names is there to leave out
+    assert code.manifest("train").keys() >= comparison.NEUTRAL  # what it names is there
     assert (ROOT / comparison.PLAN).is_file()
 
 

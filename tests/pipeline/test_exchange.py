@@ -1,13 +1,15 @@
 """What travels between two clones: code is checked, files are whole, lock entries are DVC's."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from toy import environment, make_toy, toy_dvc
+from toy import ROOT, environment, make_toy, toy_dvc
 
 from pipeline import exchange, graph
+from stages.support import code
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def test_an_order_carries_what_no_cache_does(clones: tuple[Path, Path]):
     assert told.inputs == ["data/r01/weights"]
     assert set(told.files) == {"dvc.lock", "params.yaml"}
     assert set(told.sources) == {"dvc.yaml", "work.py"}
-    exchange.check(second, told.sources)
+    exchange.check(second, told)
     settled = exchange.order(first, None, ["data/metrics/r01.json"], "run")
     exchange.unpack(second, settled.files, settled.gone)
     for name in ("dvc.lock", "data/metrics/r01.json"):
@@ -49,10 +51,29 @@ def test_other_code_is_refused(clones: tuple[Path, Path], tmp_path: Path):
     shutil.copytree(first, tmp_path / "third")
     (tmp_path / "third" / "work.py").write_text("pass")
     with pytest.raises(ValueError, match=r"work\.py differs from .*git pull"):
-        exchange.check(tmp_path / "third", told.sources)
+        exchange.check(tmp_path / "third", told)
     (tmp_path / "third" / "work.py").unlink()
     with pytest.raises(ValueError, match=r"work\.py is missing"):
-        exchange.check(tmp_path / "third", told.sources)
+        exchange.check(tmp_path / "third", told)
+
+
+def test_code_is_told_by_its_manifest(tmp_path: Path):
+    for name in ("lirf", "stages"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    manifest = code.manifest("merge", tmp_path)
+    (tmp_path / code.MANIFESTS).mkdir(parents=True)
+    (tmp_path / code.MANIFESTS / "merge.json").write_text(json.dumps(manifest))
+    stage = graph.read(ROOT)["merge@r01"]
+    told = exchange.order(tmp_path, stage, [], "run")
+    assert told.code == manifest
+    assert "data/code/merge.json" in told.inputs
+    with (tmp_path / "lirf" / "store" / "banks.py").open("a") as file:
+        file.write("# a comment\n")
+    exchange.check(tmp_path, told)
+    with (tmp_path / "lirf" / "store" / "banks.py").open("a") as file:
+        file.write("EDITED = True\n")
+    with pytest.raises(ValueError, match=r"lirf/store/banks\.py differs from .*git pull"):
+        exchange.check(tmp_path, told)
 
 
 def test_a_file_cannot_leave_the_repository(tmp_path: Path):

@@ -26,7 +26,7 @@ import hashlib, json, os, struct, sys, time, zlib
 from pathlib import Path
 from typing import Any
 
-from stages.progress import track
+from stages.support.progress import track
 
 name, *arguments = sys.argv[1:]
 reads = [Path(a[1:]) for a in arguments if a[0] == "<"]
@@ -44,7 +44,8 @@ digest = hashlib.sha256(name.encode() + b"".join(p.read_bytes() for p in reads))
 for path in writes:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".json":
-        path.write_text(json.dumps({"copies": digest[0] / 255, "recall": digest[1] / 255}) + "\\n")
+        figures = {"memorised": digest[0] / 255, "recall": digest[1] / 255}
+        path.write_text(json.dumps(figures) + "\\n")
     elif path.suffix == ".tsv":
         path.write_text("step\\tloss\\n1\\t2.0\\n2\\t0.5\\n")
     elif path.suffix == ".png":

@@ -5,10 +5,13 @@ import fcntl
 import itertools
 import json
 import multiprocessing
+import os
 import re
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +21,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from tiny import ROOT, TINY, edit
 
 from lirf import params
 from lirf.images import transforms
-from lirf.store import banks
+from lirf.store import banks, files
 from lirf.store.space import Space
 from lirf.training import checkpoint
 from lirf.training import state as states
@@ -30,7 +34,7 @@ from stages.support.command import Out
 from stages.train import train
 
 SPACE = Space("f00d", (2, 2, 2), (0.0, 1.0), (1.0, 2.0))
-LOADED = params.load(Path(__file__).parents[2] / "params.yaml")
+LOADED = params.load(ROOT / "params.yaml")
 
 
 def numbers(steps: int = 40, **change: Any) -> params.Params:
@@ -209,6 +213,30 @@ def test_a_checkpoint_of_other_numbers_inputs_or_run_is_not_used(
         monkeypatch.chdir(tmp_path / f"fresh{index}")
         assert run(config, "r01", data, start, tmp_path / f"clean{index}") == after
         monkeypatch.chdir(tmp_path / "work")
+
+
+def test_an_edit_of_the_stage_itself_starts_over(tmp_path: Path, bank: Path, start: Path):
+    tree = tmp_path / "tree"
+    for name in ("lirf", "stages"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "params.yaml", tree)
+    lines = [("r01", "r00", 20), ("final", "r01", 20), ("baseline", "r00", 40)]
+    models = {run: {"after": after, "steps": n, "cooldown": 20} for run, after, n in lines}
+    edit(tree, {**TINY, "models": models, "train": {"batch": 4, "augment_share": 0.0}})
+
+    def trained() -> str:
+        options = ["--run=r01", f"--bank={bank}", f"--augmented={bank.with_name('augmented')}"]
+        options += [f"--start={start}", "--weights=weights", "--loss=loss.tsv"]
+        command = [sys.executable, "-m", "stages.train", *options]
+        subprocess.run(command, cwd=tree, check=True, env={**os.environ, "PYTHONPATH": ""})
+        return files.sha256(tree / "weights" / checkpoint.STATE)
+
+    with_cooldown = trained()
+    stage = tree / "stages" / "train.py"
+    cooled = "line.steps, line.cooldown)"
+    assert cooled in stage.read_text()
+    stage.write_text(stage.read_text().replace(cooled, "line.steps, 0)"))
+    assert trained() != with_cooldown
 
 
 @pytest.mark.parametrize(

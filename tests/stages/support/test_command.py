@@ -25,7 +25,7 @@ import signal
 import time
 from pathlib import Path
 from lirf.params import Params
-from stages import command
+from stages.support import command
 
 def toy(params: Params, run: str, source: Path, result: command.Out, folder: command.Out) -> None:
     "Copy a file."

@@ -70,16 +70,22 @@ def test_one_fingerprint_and_one_process_at_a_time(tmp_path: Path, monkeypatch: 
         assert not (tmp_path / "work" / "one").exists()
 
 
-def test_a_fingerprint_is_of_numbers_and_bytes(tmp_path: Path):
+def test_a_fingerprint_is_of_numbers_bytes_and_code(tmp_path: Path):
     one, same, other = (tmp_path / name for name in ("one", "same", "other"))
     for path, text in ((one, "a"), (same, "a"), (other, "b")):
         path.write_text(text)
     found = [
-        scratch.fingerprint(facts, [path])
-        for facts, path in (((1, "x"), one), ((1, "x"), same), ((1, "x"), other), ((2, "x"), one))
+        scratch.fingerprint(stage, numbers, [path])
+        for stage, numbers, path in (
+            ("train", (1, "x"), one),
+            ("train", (1, "x"), same),
+            ("train", (1, "x"), other),
+            ("train", (2, "x"), one),
+            ("sample", (1, "x"), one),
+        )
     ]
     assert found[0] == found[1]
-    assert len(set(found)) == 3
+    assert len(set(found)) == 4
 
 
 def test_an_array_is_there_whole_or_not_at_all(tmp_path: Path):
