@@ -69,11 +69,11 @@ async def show_round(name: str, stages: Iterable[Stage], root: Path) -> None:
 
 
 async def show_comparison(stages: Iterable[Stage], root: Path) -> None:
-    """Publish one table: a row per figure, a column per model, the baseline last."""
+    """Publish one table: a row per figure, a column per model, the baselines last."""
     table = comparison(stages, root)
     if table:
         await acreate_table_artifact(
-            table, key="comparison", description="Every model and the baseline at equal steps"
+            table, key="comparison", description="Every model side by side"
         )
 
 
@@ -95,25 +95,19 @@ def figures(stage: Stage, root: Path) -> list[dict[str, Any]]:
 
 
 def comparison(stages: Iterable[Stage], root: Path) -> list[dict[str, Any]]:
-    """Return the metrics of the stages that a baseline has too, side by side.
+    """Return the metrics of the models that a role has been given to, the baselines last.
 
     What is the same for all models, their protocol, is left out: it would bury the rest.
     """
-    stages = list(stages)
-    verbs = {stage.name.split("@")[0] for stage in stages if stage.name.endswith("@baseline")}
     columns: dict[str, dict[str, Any]] = {}
-    for stage in stages:
-        verb, _, model = stage.name.partition("@")
-        if verb in verbs and stage.metrics:
-            for path in stage.metrics:
-                columns.setdefault(model, {}).update(_flat(_json(root / path)))
-    baseline = columns.pop("baseline", None)
-    if not baseline:
-        return []
-    columns["baseline"] = baseline
+    for stage in sorted(stages, key=lambda stage: stage.role == "baseline"):
+        model = stage.name.partition("@")[2]
+        for path in stage.metrics if stage.role else ():
+            columns.setdefault(model, {}).update(_flat(_json(root / path)))
+    columns = {model: found for model, found in columns.items() if found}
     rows = {
         figure: {model: column.get(figure, "") for model, column in columns.items()}
-        for figure in baseline
+        for figure in dict.fromkeys(figure for column in columns.values() for figure in column)
     }
     return [{"figure": figure, **row} for figure, row in rows.items() if len(set(row.values())) > 1]
 

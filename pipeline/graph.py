@@ -33,6 +33,7 @@ class Stage:
     needs: frozenset[str]  # the stages whose outputs it reads
     resource: str  # meta.resource: "gpu", "cpu", or "" where the stage stays at home
     round: str  # meta.round: the subflow it belongs to, or ""
+    role: str  # meta.role: of the model that it trains or measures, or ""
     inputs: tuple[str, ...]  # paths that it reads and another stage writes
     sources: tuple[str, ...]  # paths that it reads and no stage writes: code, the user's images
     params: tuple[str, ...]  # keys of params.yaml that it depends on
@@ -71,6 +72,7 @@ def read(root: Path) -> dict[str, Stage]:
                     needs=frozenset(_name(other) for other in index.successors(node) if other.cmd),
                     resource=(node.meta or {}).get("resource", ""),
                     round=(node.meta or {}).get("round", ""),
+                    role=(node.meta or {}).get("role", ""),
                     inputs=tuple(d.def_path for d in node.deps if _within(d.def_path, made)),
                     sources=tuple(
                         d.def_path

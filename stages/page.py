@@ -66,21 +66,23 @@ def page(
     found = results.read(params, metrics)
     measured = _measured(params, found, plots)
     known, prepared = banks.read(bank), parts.read(images)
-    kept = {run: parts.read(samples / run) for run in ["baseline", *params.rounds, "final"]}
+    kept = {run: parts.read(samples / run) for run in (*params.baselines, *params.loop)}
     tree, shown = _descend(known, list(params.rounds))
     drawn = _draw(params, autoencoder, known, prepared, tree.ancestors(chain(*shown.values())))
+    base = params.baseline
     judged = verdict.judge(
-        found.documents["final"],
-        found.documents["baseline"],
+        found.documents[params.final],
+        found.documents[base] if base else None,
         [found.rows[run] for run in params.rounds],
         params.page,
+        same_steps=params.same_steps,
     )
 
     def write(side: int) -> str:
         content = Content(
-            subject=f"{found.documents['final']['n_train']} images of {params.prepare.images}",
+            subject=f"{found.documents[params.final]['n_train']} images of {params.prepare.images}",
             verdict=judged,
-            protocol=found.documents["final"],
+            protocol=found.documents[params.final],
             measured=measured,
             samples={run: _samples(part, side) for run, part in kept.items()},
             images=_images(prepared, kept.values(), side),
@@ -115,6 +117,8 @@ def _measured(params: Params, found: Results, plots: Path) -> Measured:
     bins = {run: results.read_tsv(plots / run / "density.tsv") for run in runs}
     losses = results.losses(params, plots)
     return Measured(
+        loop=params.loop,
+        baselines=params.baselines,
         rows=found.rows,
         diagnoses=found.diagnoses,
         distances={run: _pairs(curves[run]["t"], curves[run]["distance"]) for run in runs},
@@ -200,11 +204,11 @@ def _figures(study: Path) -> list[Figure]:
 
 def _facts(params: Params, found: Results, metrics: Path) -> list[tuple[str, dict[str, Any]]]:
     """Return what the numbers were obtained by: the protocol, other documents, the parameters."""
-    final = found.documents["final"]
+    final = found.documents[params.final]
     protocol = {key: value for key, value in final.items() if key not in results.NO_PROTOCOL}
     facts = [
         ("Metrics, of every model", protocol),
-        ("Collapse, of the final model", found.diagnoses["final"]),
+        ("Collapse, of the final model", found.diagnoses[params.final]),
         ("Images", files.read_json(metrics / "prepare.json")),
         ("Autoencoder", files.read_json(metrics / "autoencoder.json")),
     ]

@@ -17,7 +17,6 @@ from stages.support import command, hashes
 from stages.support.command import Out
 
 PACKAGES = ("diffusers", "lirf", "numpy", "safetensors", "torch", "torchdiffeq")
-RESULTS = ("prepare", "final", "baseline", "diagnosis/final", "diagnosis/baseline")
 
 UNRELATED = {"device", "deterministic", "memory", "page", "spaces", "spiral"}
 """Parameters that a model does not depend on: of speed, of the page, of studies."""
@@ -36,12 +35,12 @@ def publish(
     """Write the model in `weights` and `autoencoder` as a diffusers pipeline.
 
     `bank` is what it was trained on, `images` what the autoencoder was trained on; of `metrics`
-    the results of the final model and of the baseline go into the card, and the picture `samples`.
+    the results of the final model and of the baseline go into the card, and `samples`, a picture.
 
     Raises:
         ValueError: an input is missing, damaged or does not belong to the others.
     """
-    results = {name: metrics / f"{name}.json" for name in RESULTS}
+    results = {name: metrics / f"{name}.json" for name in _results(params)}
     documents = {name: files.read_json(path) for name, path in results.items()}
     rows = banks.read_register(bank).rows
     kinds = Counter(zip(rows["kind"].to_pylist(), rows["round"].to_pylist(), strict=True))
@@ -61,7 +60,7 @@ def publish(
             "inputs": {path.as_posix(): _lock_hash(path) for path in inputs},
             "environment": _environment(),
             "latents": latents,
-            "train_steps": documents["final"]["train_steps"],
+            "train_steps": documents[params.final]["train_steps"],
         },
     )
 
@@ -70,7 +69,7 @@ def _facts(
     params: Params, documents: dict[str, dict[str, Any]], latents: dict[str, Any]
 ) -> card.Facts:
     """Return what the card tells."""
-    solver = params.sample.solver
+    solver, base = params.sample.solver, params.baseline
     total = latents["real"] + sum(latents["admitted"].values())
     return card.Facts(
         name=_name(params),
@@ -81,13 +80,20 @@ def _facts(
         colour=params.prepare.colour,
         images=documents["prepare"],
         admitted=latents["admitted"],
-        result={**documents["final"], "bank_rows": total},
-        baseline={**documents["baseline"], "bank_rows": latents["real"]},
-        diagnosis=documents["diagnosis/final"],
-        baseline_diagnosis=documents["diagnosis/baseline"],
+        result={**documents[params.final], "bank_rows": total},
+        baseline={**documents[base], "bank_rows": latents["real"]} if base else None,
+        diagnosis=documents[f"diagnosis/{params.final}"],
+        baseline_diagnosis=documents[f"diagnosis/{base}"] if base else None,
+        same_steps=params.same_steps,
         solver=solver if solver == "dopri5" else f"{solver}, {params.sample.steps} steps",
         pretrained=_pretrained(params),
     )
+
+
+def _results(params: Params) -> list[str]:
+    """Return the names of the results that the card tells of."""
+    models = [params.final, *params.baselines[:1]]
+    return ["prepare", *models, *(f"diagnosis/{name}" for name in models)]
 
 
 def _name(params: Params) -> str:

@@ -24,27 +24,30 @@ def report(
     collapse: Out,
     table: Out,
 ) -> None:
-    """Gather the rounds of `params.yaml`, the final model and the baseline.
+    """Gather the rounds of `params.yaml`, the final model and the baselines.
 
     `rounds` and `table` hold a row a model, `curves` draws them; `losses` draws training,
-    `samples` shows baseline and final model side by side, `collapse` draws the diagnoses.
+    `samples` shows baselines and final model side by side, `collapse` draws the diagnoses.
 
     Raises:
         ValueError: a result is missing, or two were obtained by different protocols.
     """
     found = results.read(params, metrics)
-    loop = [*params.rounds, "final"]
+    base = params.baseline
     loss = results.losses(params, plots)
     diagnoses = {run: {"round": run, **document} for run, document in found.diagnoses.items()}
-    side_by_side = _side_by_side(plots, ["baseline", "final"])
+    side_by_side = _side_by_side(plots, [*params.baselines, params.final])
 
     rounds.write_text(reporting.tsv(list(found.rows.values())))
-    protocol = reporting.protocol_line(found.documents["final"])
-    in_order = [found.rows[run] for run in ["baseline", *loop]]
+    protocol = reporting.protocol_line(found.documents[params.final])
+    in_order = [found.rows[run] for run in (*params.baselines, *params.loop)]
     table.write_text(reporting.table(in_order, protocol))
-    reporting.curves(in_order[1:], in_order[0], curves)
-    reporting.losses({run: loss[run] for run in loop}, loss["baseline"], losses)
-    reporting.collapse([diagnoses[run] for run in loop], diagnoses["baseline"], collapse)
+    in_loop = [found.rows[run] for run in params.loop]
+    reporting.curves(in_loop, found.rows[base] if base else None, curves)
+    in_turn = {run: loss[run] for run in params.loop}
+    reporting.losses(in_turn, loss[base] if base else None, losses)
+    collapsed = [diagnoses[run] for run in params.loop]
+    reporting.collapse(collapsed, diagnoses[base] if base else None, collapse)
     pictures.save(side_by_side, samples)
 
 

@@ -88,7 +88,8 @@ def train(
     With `train.processes` so many processes share every batch; this one waits for them.
     """
     if run not in params.models:
-        raise ValueError(f"models.{run} is missing; add `{run}: {{after: ROUND, steps: N}}`")
+        line = f"{run}: {{role: loop, after: ROUND, steps: N, cooldown: 0}}"
+        raise ValueError(f"models.{run} is missing; add `{line}`")
     job = Job(params, run, bank, augmented, start, weights, loss)
     where = devices.of(params)
     alone = params.train.processes == 1
@@ -117,7 +118,7 @@ def _read(job: Job, where: torch.device) -> tuple[State, Rows]:
     begin = checkpoint.load(job.start, where)
     begin.space.require(known.space, str(job.bank))
     views = _read_views(job.params, job.augmented, begin.space, where)
-    if job.params.train.start == "fresh" and job.run != "baseline":
+    if job.params.train.start == "fresh" and job.run in job.params.loop:
         begin = model.fresh(begin, job.params.initialize.seed, job.run)
     return begin, Rows(known.latents, known.real, known.groups, views)
 

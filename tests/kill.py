@@ -33,7 +33,15 @@ CHANGES = {
     **TINY,
     "autoencoder": {**TINY["autoencoder"], "steps": 60},
     "train": {**TINY["train"], "checkpoint_every": 40},
-    "models": {name: {"after": after, "steps": steps} for name, (after, steps) in STEPS.items()},
+    "models": {
+        name: {
+            "role": "baseline" if name == "baseline" else "loop",
+            "after": after,
+            "steps": steps,
+            "cooldown": 0,
+        }
+        for name, (after, steps) in STEPS.items()
+    },
 }
 LOG = "repro.log"
 ENDING_S = 10.0  # what a stage may take to write a checkpoint after DVC is gone

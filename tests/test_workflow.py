@@ -118,7 +118,15 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(
 def test_a_scheduler_that_ends_a_run_loses_no_step(project: Path, tmp_path: Path):
     copy = forgetful(project, tmp_path / "scheduled")
     models = {"r01": ("r00", 10**6), "final": ("r01", 6), "baseline": ("r00", 10**6 + 6)}
-    lines = {name: {"after": after, "steps": steps} for name, (after, steps) in models.items()}
+    lines = {
+        name: {
+            "role": "baseline" if name == "baseline" else "loop",
+            "after": after,
+            "steps": steps,
+            "cooldown": 0,
+        }
+        for name, (after, steps) in models.items()
+    }
     edit(copy, {"models": lines, "train": {"checkpoint_every": 10**6}})
     taken = [0]
     for _ in range(2):

@@ -25,9 +25,15 @@ TINY: dict[str, dict[str, Any]] = {
     "evaluate": {"samples": 70, "neighbours": 3},
     "rounds": {"r01": {"after": "r00", "lambda": 0.8}},
     "models": {
-        "r01": {"after": "r00", "steps": 6},
-        "final": {"after": "r01", "steps": 6},
-        "baseline": {"after": "r00", "steps": 12},
+        "r01": {"role": "loop", "after": "r00", "steps": 6, "cooldown": 0},
+        "final": {"role": "loop", "after": "r01", "steps": 6, "cooldown": 0},
+        "baseline": {
+            "role": "baseline",
+            "after": "r00",
+            "steps": 12,
+            "cooldown": 0,
+            "same_steps_as": "loop",
+        },
     },
 }
 

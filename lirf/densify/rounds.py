@@ -81,8 +81,8 @@ def refine(
             turn = _turn(name, round_.lambda_, state, bank, numbers, device)
         yield turn
         bank = turn.bank
-    with _named("final"):
-        _train(state, bank, numbers, "final", augmented)
+    with _named(numbers.final):
+        _train(state, bank, numbers, numbers.final, augmented)
 
 
 def merge(bank: Bank, latents_ACHW: np.ndarray) -> Bank:

@@ -37,6 +37,14 @@ class Answer:
     rule: str
 
 
+NO_BASELINE = Answer(
+    "No baseline",
+    "unknown",
+    "There is no model to compare with: add a line with `role: baseline` to models in params.yaml.",
+    "Better, as good or worse are said beside a baseline alone.",
+)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Both answers, what every measure says, and what a reader must know before trusting it."""
@@ -46,19 +54,27 @@ class Verdict:
     good: Answer
     judged: dict[str, Judgement]  # every measure that has a direction
     notes: tuple[str, ...]
+    same_steps: bool  # whether the baseline has as many steps as the loop
 
 
-def judge(final: Result, baseline: Result, rounds: Sequence[Result], policy: Page) -> Verdict:
-    """Judge the model `final`, which `rounds` led to, against `baseline`.
+def judge(
+    final: Result,
+    baseline: Result | None,
+    rounds: Sequence[Result],
+    policy: Page,
+    same_steps: bool = True,
+) -> Verdict:
+    """Judge the model `final`, which `rounds` led to, against `baseline`, if there is one.
 
     `final` and `baseline` hold the metrics and their protocol, `rounds` how many candidates each
     round admitted.
     """
     judged: dict[str, Judgement] = {
-        key: compare(key, final, baseline, policy) for key in ("memorised", *QUALITY)
+        key: compare(key, final, baseline or {}, policy) for key in ("memorised", *QUALITY)
     }
-    new, good = _new(final, baseline, policy), _good(final, judged, policy)
-    return Verdict(_headline(new, good), new, good, judged, _notes(final, rounds))
+    new = _new(final, baseline, policy)
+    good = _good(final, judged, policy, same_steps) if baseline else NO_BASELINE
+    return Verdict(_headline(new, good), new, good, judged, _notes(final, rounds), same_steps)
 
 
 def compare(key: str, result: Result, baseline: Result, policy: Page) -> Judgement:
@@ -92,7 +108,7 @@ def interval(share: float, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def _new(final: Result, baseline: Result, policy: Page) -> Answer:
+def _new(final: Result, baseline: Result | None, policy: Page) -> Answer:
     """Answer whether the samples are new."""
     memorised, n = final["memorised"], final["n_fake"]
     rule = (
@@ -102,11 +118,12 @@ def _new(final: Result, baseline: Result, policy: Page) -> Answer:
         " is closer than a third of the second nearest."
     )
     low, high = interval(memorised, n)
+    beside = f"; of the baseline's, {_count(baseline['memorised'], n)}" if baseline else ""
     sentence = (
         f"{_count(memorised, n)} of {n} samples are copies of a training image"
         f" ({_percent(memorised)};"
         f" between {_percent(low)} and {_percent(high)} of all it would draw, at two standard"
-        f" errors); of the baseline's, {_count(baseline['memorised'], n)}."
+        f" errors){beside}."
     )
     if memorised <= policy.memorised:
         return Answer("New", "good", sentence, rule)
@@ -115,11 +132,12 @@ def _new(final: Result, baseline: Result, policy: Page) -> Answer:
     return Answer("Partly copies", "mixed", sentence, rule)
 
 
-def _good(final: Result, judged: Mapping[str, Judgement], policy: Page) -> Answer:
+def _good(final: Result, judged: Mapping[str, Judgement], policy: Page, same_steps: bool) -> Answer:
     """Answer whether the samples are good."""
+    steps = " and as many steps" if same_steps else ""
     rule = (
         "Each of precision, recall, density, coverage, Frechet distance and Vendi score is held"
-        " against the baseline's, which has the same network and as many steps, but no rounds."
+        f" against the baseline's, which has the same network{steps}, but no rounds."
         f" Shares differ when they are more than {SIGMAS} standard errors apart; the"
         f" others when they differ by more than {_percent(policy.margin)}, density in its distance"
         " from 1. Good: some better and none worse. As good: none differs. Good in part: some"
@@ -173,6 +191,7 @@ def _headline(new: Answer, good: Answer) -> str:
         "Good in part": "better than the baseline's in some ways, worse in others",
         "Worse than the baseline": "worse than the baseline's",
         "Cannot be told": "how good they are cannot be told without held-out images",
+        NO_BASELINE.word: "how good they are has nothing to be held against",
     }[good.word]
     joint = ", but " if good.kind == "bad" and new.kind == "good" else "; "
     return f"{whose}{joint}{how}."

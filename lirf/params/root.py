@@ -56,60 +56,91 @@ class Params(Section):
                 f"train.augment_share = {self.train.augment_share}: there are no augmented images;"
                 " set encode.augmentation.views to 1 or more, or the share to 0"
             )
-        last = self._check_chain()
-        for name, after in {"final": last, "baseline": BANK_ZERO}.items():
-            if name not in self.models:
-                raise ValueError(
-                    f"models.{name} is missing; add `{name}: {{after: {after}, steps: N}}`"
-                )
-            if self.models[name].after != after:
-                raise ValueError(
-                    f"models.{name}.after = {self.models[name].after}: must be {after}"
-                )
-        # With `train.start: fresh` no single model of the loop has taken that many: it is the sum
-        # over its models, what all of the loop's training cost, that the baseline equals.
-        steps = sum(model.steps for name, model in self.models.items() if name != "baseline")
-        if self.models["baseline"].steps != steps:
-            raise ValueError(
-                f"models.baseline.steps = {self.models['baseline'].steps}: must equal the loop's"
-                f" own total, {steps}, or the comparison is not at equal steps"
-            )
-        self._check_cooldown()
-        return self
-
-    def _check_cooldown(self) -> None:
-        """Raise unless cooldowns fit into their steps, and the comparison is at equal ones."""
         for name, model in self.models.items():
             if model.cooldown > model.steps:
                 raise ValueError(
                     f"models.{name}.cooldown = {model.cooldown}: must not exceed its steps,"
                     f" {model.steps}"
                 )
-        if self.models["baseline"].cooldown != self.models["final"].cooldown:
-            raise ValueError(
-                f"models.baseline.cooldown = {self.models['baseline'].cooldown}: must equal that of"
-                f" models.final, {self.models['final'].cooldown}, or the comparison is not fair"
-            )
+        self._check_loop()
+        for name in self.baselines:
+            self._check_baseline(name)
+        return self
 
-    def _check_chain(self) -> str:
-        """Return the last round's name after checking that the rounds follow one another."""
+    @property
+    def final(self) -> str:
+        """Return the name of the loop's last model, which no round draws from."""
+        return next(n for n, m in self.models.items() if m.role == "loop" and n not in self.rounds)
+
+    @property
+    def loop(self) -> tuple[str, ...]:
+        """Return the names of the loop's models in order."""
+        return (*self.rounds, self.final)
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Return the names of the baselines in the order of the file."""
+        return tuple(name for name, model in self.models.items() if model.role == "baseline")
+
+    @property
+    def baseline(self) -> str | None:
+        """Return the first baseline, which the loop is held against; None where there is none."""
+        return next(iter(self.baselines), None)
+
+    @property
+    def same_steps(self) -> bool:
+        """Return whether that baseline claims the loop's own total of steps."""
+        return self.baseline is not None and self.models[self.baseline].same_steps_as == "loop"
+
+    def _check_loop(self) -> None:
+        """Raise unless rounds follow one another, each with its model, and one model is last."""
         previous = BANK_ZERO
         for name, round_ in self.rounds.items():
             if round_.after != previous:
                 raise ValueError(f"rounds.{name}.after = {round_.after}: must be {previous}")
-            if name not in self.models:
-                raise ValueError(_missing(name, previous))
-            if self.models[name].after != previous:
-                raise ValueError(
-                    f"models.{name}.after = {self.models[name].after}: must be {previous},"
-                    f" as in rounds.{name}"
-                )
+            self._check_line(name, previous, f", as in rounds.{name}")
             previous = name
-        for name in self.models:
-            if name not in {*self.rounds, "final", "baseline"}:
-                raise ValueError(f"models.{name}: there is no such round; remove the line")
-        return previous
+        others = [n for n, m in self.models.items() if m.role == "loop" and n not in self.rounds]
+        if len(others) > 1:
+            raise ValueError(
+                f"models.{others[0]}: of {' and '.join(others)}, which are no rounds, only one can"
+                " be the loop's final model; remove the others, or add them to rounds"
+            )
+        self._check_line(others[0] if others else "final", previous, ", the last round")
 
+    def _check_line(self, name: str, after: str, why: str) -> None:
+        """Raise unless `name` is a model of the loop that starts from `after`."""
+        if name not in self.models:
+            line = f"{name}: {{role: loop, after: {after}, steps: N, cooldown: 0}}"
+            raise ValueError(f"models.{name} is missing; add `{line}`")
+        model = self.models[name]
+        if model.role != "loop":
+            raise ValueError(f"models.{name}.role = {model.role}: must be loop, as of every round")
+        if model.after != after:
+            raise ValueError(f"models.{name}.after = {model.after}: must be {after}{why}")
+        if model.same_steps_as:
+            raise ValueError(f"models.{name}.same_steps_as: is of baselines alone; remove it")
 
-def _missing(model: str, after: str) -> str:
-    return f"models.{model} is missing; add `{model}: {{after: {after}, steps: N}}`"
+    def _check_baseline(self, name: str) -> None:
+        """Raise unless a baseline knows no rounds, and is what it claims to be."""
+        model = self.models[name]
+        if model.after != BANK_ZERO:
+            raise ValueError(
+                f"models.{name}.after = {model.after}: must be {BANK_ZERO}, a baseline knows no"
+                " rounds"
+            )
+        # With `train.start: fresh` no single model of the loop has taken that many: it is the sum
+        # over its models, what all of the loop's training cost, that the baseline equals.
+        steps = sum(self.models[one].steps for one in self.loop)
+        cooldown = self.models[self.final].cooldown
+        if model.same_steps_as and model.steps != steps:
+            raise ValueError(
+                f"models.{name}.steps = {model.steps}: must equal the loop's own total, {steps}, or"
+                " the comparison is not at equal steps; else remove same_steps_as"
+            )
+        if model.same_steps_as and model.cooldown != cooldown:
+            raise ValueError(
+                f"models.{name}.cooldown = {model.cooldown}: must equal that of"
+                f" models.{self.final}, {cooldown}, or the comparison is not fair; else remove"
+                " same_steps_as"
+            )

@@ -71,11 +71,15 @@ class Round(Section):
 
 
 class Model(Section):
-    """One network to train: the round whose bank and weights it starts from, optimiser steps.
+    """One network to train: its role, the round whose bank and weights it starts from, its steps.
 
-    Over the last `cooldown` of them the learning rate falls to zero.
+    Over the last `cooldown` of them the learning rate falls to zero. The loop's models are those
+    of its rounds, and the final one; a baseline knows no rounds. A baseline may claim
+    `same_steps_as: loop`, which is then checked.
     """
 
+    role: Literal["loop", "baseline"]
     after: Name
     steps: Count
-    cooldown: Whole = 0
+    cooldown: Whole
+    same_steps_as: Literal["loop"] | None = None

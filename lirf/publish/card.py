@@ -31,9 +31,10 @@ class Facts:
         images: how many there were, by kind: `train`, `mirrored`, `heldout`.
         admitted: how many latents each round added to those of the training images.
         result: the metrics of the model.
-        baseline: the metrics of plain flow matching for as many steps.
+        baseline: the metrics of plain flow matching, None where there is none.
         diagnosis: the collapse of the model.
-        baseline_diagnosis: the collapse of the baseline.
+        baseline_diagnosis: the collapse of the baseline, if there is one.
+        same_steps: whether the baseline has as many steps as the loop.
         solver: in words.
         pretrained: the name of the autoencoder, None where it was trained on the same images.
     """
@@ -46,11 +47,12 @@ class Facts:
     images: Mapping[str, int]
     admitted: Mapping[str, int]
     result: Mapping[str, Any]
-    baseline: Mapping[str, Any]
+    baseline: Mapping[str, Any] | None
     diagnosis: Mapping[str, Any]
-    baseline_diagnosis: Mapping[str, Any]
+    baseline_diagnosis: Mapping[str, Any] | None
     solver: str
     pretrained: str | None = None
+    same_steps: bool = True
 
 
 def write(facts: Facts) -> str:
@@ -125,7 +127,15 @@ samples of the model itself pulled towards the training images' latents ({rounds
 
 
 def _evaluation(facts: Facts) -> str:
-    results = [{**facts.baseline, "round": "baseline"}, {**facts.result, "round": "this model"}]
+    results = [{**facts.result, "round": "this model"}]
+    plain = ""
+    if facts.baseline:
+        results.insert(0, {**facts.baseline, "round": "baseline"})
+        steps = " for as many steps" if facts.same_steps else ""
+        plain = (
+            f"The baseline is the same network trained{steps} on the same images without the"
+            " rounds.\n"
+        )
     table = report.table(results, report.protocol_line(facts.result))
     warning = ""
     if facts.result["generator"] != "network":
@@ -134,24 +144,24 @@ def _evaluation(facts: Facts) -> str:
 ## Evaluation
 {warning}
 {table}
-The baseline is the same network trained for as many steps on the same images without the rounds.
-{MEASURES}
+{plain}{MEASURES}
 """
 
 
 def _memorisation(facts: Facts) -> str:
-    memorised, plain = facts.result["memorised"], facts.baseline["memorised"]
-    collapse, plain_collapse = (
-        one["collapse_real"] for one in (facts.diagnosis, facts.baseline_diagnosis)
-    )
+    memorised, collapse = facts.result["memorised"], facts.diagnosis["collapse_real"]
+    beside, below = "", ""
+    if facts.baseline and facts.baseline_diagnosis:
+        beside = f"; of the baseline's, {facts.baseline['memorised']:.1%}"
+        below = f"; of the\nbaseline, {facts.baseline_diagnosis['collapse_real']:.3f}"
     return f"""\
 ## Memorisation
 
 {memorised:.1%} of {facts.result["n_fake"]} samples are copies of a training image or of what the
-autoencoder makes of one; of the baseline's, {plain:.1%}. Collapse onto the training images, 0 where
-samples are as new as a left-out image would be and 1 where all are copies: {collapse:.3f}; of the
-baseline, {plain_collapse:.3f}. Both look at nearest neighbours only: a sample that is no copy may
-still show a detail, a person or a mark of a training image.
+autoencoder makes of one{beside}. Collapse onto the training images, 0 where
+samples are as new as a left-out image would be and 1 where all are copies: {collapse:.3f}{below}.
+Both look at nearest neighbours only: a sample that is no copy may still
+show a detail, a person or a mark of a training image.
 """
 
 

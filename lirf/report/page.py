@@ -69,13 +69,29 @@ class Figure:
 
 @dataclass(frozen=True)
 class Measured:
-    """The numbers of every model by name: those of the loop in order, then the baseline."""
+    """The numbers of every model by name: those of the loop in order, then the baselines."""
 
+    loop: Sequence[str]  # the models' names in order
+    baselines: Sequence[str]  # the first is what the loop is held against
     rows: Mapping[str, Document]
     diagnoses: Mapping[str, Document]
     distances: Mapping[str, Points]  # to the memorising field, over t
     memorised_by_density: Mapping[str, Sequence[float]]  # densest first; NaN where no sample fell
     losses: Mapping[str, Points]
+
+    @property
+    def final(self) -> str:
+        """Return the name of the loop's last model."""
+        return self.loop[-1]
+
+    @property
+    def baseline(self) -> str | None:
+        """Return the name of the baseline that the loop is held against, if there is one."""
+        return next(iter(self.baselines), None)
+
+    def theirs(self, of: Mapping[str, Document], key: str) -> float | None:
+        """Return a number of the baseline, None where there is none."""
+        return of[self.baseline][key] if self.baseline else None
 
 
 @dataclass(frozen=True)
@@ -114,13 +130,15 @@ def render(content: Content) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     measured = content.measured
-    loop = [name for name in measured.rows if name != "baseline"]
+    loop = measured.loop
     return environment.from_string((HERE / "page.html").read_text()).render(
         content=content,
         verdict=content.verdict,
         style=_safe((HERE / "page.css").read_text()),
         script=_safe((HERE / "page.js").read_text()),
-        models=["baseline", *loop],
+        models=[*measured.baselines, *loop],
+        final=measured.final,
+        baseline=measured.baseline,
         columns=report.COLUMNS,
         cell=report.cell,
         cards=_cards(content, loop),
@@ -143,7 +161,8 @@ def _label(place: int, sample: Sample, images: Mapping[str, tuple[str, str]]) ->
 
 def _cards(content: Content, loop: Sequence[str]) -> list[Card]:
     """Return a card a column of the table: the final model, the baseline, all rounds."""
-    rows, protocol = content.measured.rows, content.protocol
+    measured, protocol = content.measured, content.protocol
+    rows = measured.rows
     samples = f"{protocol['n_fake']} samples"
     reference = {"heldout": "held-out", "train": "training"}[protocol["reference"]]
     against = f"{samples} against {protocol['n_reference']} {reference} images"
@@ -161,12 +180,12 @@ def _cards(content: Content, loop: Sequence[str]) -> list[Card]:
             title=column.title,
             better=column.better and f"{column.better} is better",
             judged=content.verdict.judged.get(column.key, ""),
-            value=report.cell(rows["final"][column.key], column.form),
-            baseline=report.cell(rows["baseline"][column.key], column.form),
+            value=report.cell(rows[measured.final][column.key], column.form),
+            baseline=report.cell(measured.theirs(rows, column.key), column.form),
             chart=_over_rounds(
                 column.title,
                 [[rows[name][column.key] for name in loop]],
-                rows["baseline"][column.key],
+                measured.theirs(rows, column.key),
                 loop,
                 column.form,
             ),
@@ -214,7 +233,7 @@ def _thinned_ticks(loop: Sequence[str]) -> list[tuple[float, str]]:
 
 def _growth(measured: Measured, loop: Sequence[str]) -> list[Card]:
     """Return the cards of what the rounds did to the bank, and of the training loss."""
-    final = measured.diagnoses["final"]
+    final = measured.diagnoses[measured.final]
     reference = {"heldout": "held-out", "train": "training"}[final["reference_latents"]]
     bank = f"the model's bank and {final['n_reference_latents']} {reference} latents"
     return [
@@ -236,7 +255,7 @@ def _growth(measured: Measured, loop: Sequence[str]) -> list[Card]:
 
 def _collapse(measured: Measured, loop: Sequence[str], protocol: Document) -> list[Card]:
     """Return the cards of the diagnoses of the models."""
-    final = measured.diagnoses["final"]
+    final = measured.diagnoses[measured.final]
     paths = f"{final['n_paths']} paths of {final['path_steps']} steps, seed {final['path_seed']}"
     return [
         _directed(
@@ -262,9 +281,9 @@ def _directed(
     """Return the card of a diagnosis over the rounds; the second of its `keys` is fainter."""
     found = measured.diagnoses
     values = [[found[name][key] for name in loop] for key in keys]
-    level = found["baseline"][keys[0]]
+    level = measured.theirs(found, keys[0])
     return Card(
-        title, unit, "", f"{values[0][-1]:.3f}", f"{level:.3f}",
+        title, unit, "", f"{values[0][-1]:.3f}", report.cell(level, ".3f"),
         _over_rounds(title, values, level, loop), meaning, how,
     )  # fmt: skip
 
@@ -276,7 +295,8 @@ def _loss_card(measured: Measured, loop: Sequence[str]) -> Card:
     last = max([1.0, *(points[-1][0] for points in curves.values() if points)])
     step = charts.round_step(last / 4)
     ticks = [(i * step, f"{i * step:g}") for i in range(int(last // step) + 1)]
-    ends = {"loop": whole, "baseline": curves["baseline"]}
+    base = curves[measured.baseline] if measured.baseline else []
+    ends = {"loop": whole, "baseline": base}
     mine, theirs = (
         report.cell(points[-1][1] if points else None, ".3f") for points in ends.values()
     )
@@ -285,33 +305,35 @@ def _loss_card(measured: Measured, loop: Sequence[str]) -> Card:
         mine, theirs,
         _safe(
             charts.lines(
-                [Line("baseline", curves["baseline"]), Line("loop", whole)],
+                [*([Line("baseline", base)] if base else []), Line("loop", whole)],
                 f"Training loss over the steps: in the end {mine}, baseline {theirs}",
                 [*ticks, (last, "")],
             )
         ),
         "The flow-matching loss on each model's own bank. A denser bank is harder to learn by"
         " heart; a lower loss is not a better model.",
-        f"{measured.rows['final']['train_steps'] or 0} steps in all; the end of the curves",
+        f"{measured.rows[measured.final]['train_steps'] or 0} steps in all; the end of the curves",
     )  # fmt: skip
 
 
 def _distance_card(measured: Measured, loop: Sequence[str], paths: str) -> Card:
     """Return the card of the distance to the memorising field over t."""
-    final, base = measured.diagnoses["final"], measured.diagnoses["baseline"]
+    final, base = measured.diagnoses[measured.final], measured.diagnoses
     title = "distance to memorising"
-    kinds = dict.fromkeys(loop, "faint") | {"baseline": "baseline", "final": "loop"}
+    kinds = dict.fromkeys(loop, "faint") | dict.fromkeys(measured.baselines, "baseline")
+    kinds[measured.final] = "loop"
     drawn = sorted(measured.distances, key=lambda name: kinds[name] != "faint")
     series = [Line(kinds[name], measured.distances[name]) for name in drawn]
     words = (
         f"Distance of the field to the memorising one over t; on average"
-        f" {final['distance_to_memorising']:.3g} for final, {base['distance_to_memorising']:.3g}"
-        " for the baseline"
+        f" {final['distance_to_memorising']:.3g} for {measured.final},"
+        f" {report.cell(measured.theirs(base, 'distance_to_memorising'), '.3g')} for the baseline"
     )
     ticks = [(0.0, "noise"), (0.5, "t = 0.5"), (1.0, "data")]
     return Card(
         title, "0 is learned by heart; its mean over t", "",
-        f"{final['distance_to_memorising']:.3f}", f"{base['distance_to_memorising']:.3f}",
+        f"{final['distance_to_memorising']:.3f}",
+        report.cell(measured.theirs(base, "distance_to_memorising"), ".3f"),
         _safe(charts.lines(series, words, ticks, least_top=1.0)),
         "How far the learned field is from the exact one that ends every path on a training"
         " latent, on the way from noise to data; faint: the rounds.", paths,
@@ -320,22 +342,24 @@ def _distance_card(measured: Measured, loop: Sequence[str], paths: str) -> Card:
 
 def _density_card(measured: Measured, paths: str, protocol: Document) -> Card:
     """Return the card of copies by local density."""
-    final, base = measured.diagnoses["final"], measured.diagnoses["baseline"]
+    final, base = measured.diagnoses[measured.final], measured.diagnoses
     by_density = measured.memorised_by_density
-    pairs = zip(by_density["final"], by_density["baseline"], strict=True)
-    shares = [(_share(mine), _share(theirs)) for mine, theirs in pairs]
+    mine = by_density[measured.final]
+    theirs = by_density[measured.baseline] if measured.baseline else [math.nan] * len(mine)
+    shares = [(_share(one), _share(other)) for one, other in zip(mine, theirs, strict=True)]
     ends = {0: "dense", len(shares) - 1: "sparse"}
     groups = [
         (ends.get(i, ""), (("loop", mine), ("baseline", theirs)))
         for i, (mine, theirs) in enumerate(shares)
     ]
     words = "Copies near training latents, densest first: " + "; ".join(
-        f"final {report.cell(mine, '.3f')}, baseline {report.cell(theirs, '.3f')}"
+        f"{measured.final} {report.cell(mine, '.3f')}, baseline {report.cell(theirs, '.3f')}"
         for mine, theirs in shares
     )
     return Card(
         "copies by density", "share of all samples; bars: of those that end there", "",
-        f"{final['memorised_latents']:.3f}", f"{base['memorised_latents']:.3f}",
+        f"{final['memorised_latents']:.3f}",
+        report.cell(measured.theirs(base, "memorised_latents"), ".3f"),
         _safe(charts.bars(groups, words, least_top=0.1)),
         "Where copies fall: near training latents that have close neighbours, or near lonely ones.",
         f"{paths}; nearest of {protocol['n_train']} training images in the latent space",

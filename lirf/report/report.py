@@ -171,16 +171,17 @@ def protocol_line(result: Result) -> str:
     )
 
 
-def curves(results: Sequence[Result], baseline: Result, path: Path) -> None:
+def curves(results: Sequence[Result], baseline: Result | None, path: Path) -> None:
     """Draw every column over `results` (the models of the loop, in order), `baseline` dashed."""
     names = [str(result["round"]) for result in results]
     with drawing(path, 13, 6) as figure:
         grid = figure.subplots(2, 4, sharex=True)
         for axes, column in zip(grid.flat, COLUMNS, strict=True):
             values = [_number(result.get(column.key)) for result in results]
-            reference = _number(baseline.get(column.key))
+            reference = _number(baseline.get(column.key) if baseline else None)
             axes.plot(range(len(names)), values, "o-", color=LOOP, label="loop", clip_on=False)
-            axes.axhline(reference, color=BASELINE, linestyle="--", label="baseline")
+            if baseline:
+                axes.axhline(reference, color=BASELINE, linestyle="--", label="baseline")
             axes.set_title(column.title, loc="left", fontweight="bold")
             axes.set_title(column.better and f"{column.better} is better", **HINT)
             axes.set_xticks(range(len(names)), names)
@@ -192,14 +193,21 @@ def curves(results: Sequence[Result], baseline: Result, path: Path) -> None:
 
 def losses(
     loop: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    baseline: tuple[np.ndarray, np.ndarray],
+    baseline: tuple[np.ndarray, np.ndarray] | None,
     path: Path,
 ) -> None:
     """Draw the training loss of the loop's models, one after another, and of the baseline.
 
     Each model has (steps, losses), its steps counted from the start of the loop.
     """
-    reach = baseline[0][-1] / 80
+    reach = (
+        max(
+            steps[-1]
+            for steps, _ in (*loop.values(), *([baseline] if baseline else []))
+            if len(steps)
+        )
+        / 80
+    )
     with drawing(path, 9, 4.5) as figure:
         axes = figure.subplots()
         start = 0.0
@@ -213,9 +221,10 @@ def losses(
             middle = (start + steps[-1]) / 2
             axes.annotate(name, (middle, 1), xytext=(0, 4), ha="center", color=GREY, **place)
             start = steps[-1]
-        _curve(axes, *baseline, reach, color=BASELINE, linestyle="--")
         axes.plot([], color=LOOP, label="loop")
-        axes.plot([], color=BASELINE, linestyle="--", label="baseline")
+        if baseline:
+            _curve(axes, *baseline, reach, color=BASELINE, linestyle="--")
+            axes.plot([], color=BASELINE, linestyle="--", label="baseline")
         axes.set_xlabel("optimiser steps")
         axes.set_ylabel("flow-matching loss")
         axes.margins(x=0.01)
@@ -250,7 +259,7 @@ def diagnosis(
         _limit(right, shares, share=True)
 
 
-def collapse(results: Sequence[Result], baseline: Result, path: Path) -> None:
+def collapse(results: Sequence[Result], baseline: Result | None, path: Path) -> None:
     """Draw the collapse and the two Hausdorff distances over `results`, `baseline` dashed."""
     names = [str(result["round"]) for result in results]
     with drawing(path, 13, 3.8) as figure:
@@ -259,8 +268,9 @@ def collapse(results: Sequence[Result], baseline: Result, path: Path) -> None:
             for (key, label), marks, colour in shown:
                 values = [_number(result.get(key)) for result in results]
                 axes.plot(range(len(names)), values, marks, color=colour, label=label)
-            reference = _number(baseline.get(panel.lines[0][0]))
-            axes.axhline(reference, color=BASELINE, linestyle="--", label="baseline")
+            if baseline:
+                reference = _number(baseline.get(panel.lines[0][0]))
+                axes.axhline(reference, color=BASELINE, linestyle="--", label="baseline")
             axes.set_title(panel.title, loc="left", fontweight="bold")
             axes.set_ylabel(panel.unit)
             axes.set_xticks(range(len(names)), names)

@@ -136,7 +136,7 @@ def settings(numbers: Params, seed: int, *, published: bool = False) -> Params:
         "admit": turns.admit,
         "rounds": rounds,
         "models": {
-            name: Model(after=before[name], steps=steps[name], cooldown=cooldown[name])
+            name: Model(role="loop", after=before[name], steps=steps[name], cooldown=cooldown[name])
             for name in before
         },
     }

@@ -21,7 +21,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Results:
-    """The documents of all models by name: those of the loop in order, then the baseline.
+    """The documents of all models by name: those of the loop in order, then the baselines.
 
     `rows` hold a model's metrics, the bank that it was trained on and what its round admitted;
     `documents` are those of `evaluate`, with the protocol; `diagnoses` those of `diagnose`.
@@ -33,27 +33,27 @@ class Results:
 
 
 def read(params: Params, metrics: Path) -> Results:
-    """Read the results of the rounds of `params.yaml`, the final model and the baseline.
+    """Read the results of the rounds of `params.yaml`, the final model and the baselines.
 
     Raises:
         ValueError: a result is missing, or two were obtained by different protocols.
     """
-    runs = [*params.rounds, "final", "baseline"]
+    runs = [*params.loop, *params.baselines]
     documents = {run: files.read_json(metrics / f"{run}.json") for run in runs}
-    _require_one_protocol(documents, metrics)
+    _require_one_protocol(documents, params.final, metrics)
     diagnoses = {run: files.read_json(metrics / "diagnosis" / f"{run}.json") for run in runs}
     return Results(_rows(params, documents, metrics), documents, diagnoses)
 
 
-def _require_one_protocol(documents: Mapping[str, Document], metrics: Path) -> None:
+def _require_one_protocol(documents: Mapping[str, Document], first: str, metrics: Path) -> None:
     """Raise unless all results can be compared."""
-    expected = documents["final"]
+    expected = documents[first]
     for run, document in documents.items():
         for key in sorted({*expected, *document} - NO_PROTOCOL):
             if document.get(key) != expected.get(key):
                 raise ValueError(
                     f"{metrics / run}.json: {key} is {document.get(key)}, but"
-                    f" {expected.get(key)} in final.json; rerun `dvc repro` for both"
+                    f" {expected.get(key)} in {first}.json; rerun `dvc repro` for both"
                 )
 
 
@@ -86,11 +86,11 @@ def losses(params: Params, plots: Path) -> dict[str, tuple[np.ndarray, np.ndarra
         ValueError: a curve is missing.
     """
     found, end = {}, 0.0
-    for run in [*params.rounds, "final"]:
+    for run in params.loop:
         steps, values = _loss(plots / run)
         found[run] = (steps + end if params.train.start == "fresh" else steps, values)
         end = float(found[run][0][-1]) if len(steps) else end
-    return {**found, "baseline": _loss(plots / "baseline")}
+    return found | {run: _loss(plots / run) for run in params.baselines}
 
 
 def _loss(folder: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ def make(name: str, metrics: tuple[str, ...] = (), plots: tuple[str, ...] = ()) 
         frozenset(),
         "gpu",
         name.rsplit("@", maxsplit=1)[-1],
+        {"baseline": "baseline", "r01": "loop", "final": "loop"}.get(name.partition("@")[2], ""),
         (),
         (),
         (),

@@ -69,7 +69,7 @@ stages:
   train:
     foreach: ${models}
     do:
-      meta: {resource: gpu, round: '${key}'}
+      meta: {resource: gpu, round: '${key}', role: '${item.role}'}
       cmd: >-
         python work.py train@${key} '<data/${item.after}/bank'
         '>data/${key}/weights' '>data/plots/${key}/loss.tsv'
@@ -90,7 +90,7 @@ stages:
   evaluate:
     foreach: ${models}
     do:
-      meta: {resource: gpu, round: '${key}'}
+      meta: {resource: gpu, round: '${key}', role: '${item.role}'}
       cmd: >-
         python work.py evaluate@${key} '<data/${key}/weights'
         '>data/metrics/${key}.json' '>data/plots/${key}/grid.png' '>data/plots/${key}/nearest.png'
@@ -170,10 +170,12 @@ def make_toy(folder: Path, env: dict[str, str], rounds: tuple[str, ...] = ("r01"
     previous, document["rounds"], document["models"] = "r00", {}, {}
     for name in rounds:
         document["rounds"][name] = {"after": previous, "lambda": 0.5}
-        document["models"][name] = {"after": previous, "steps": 1}
+        document["models"][name] = {"role": "loop", "after": previous, "steps": 1, "cooldown": 0}
         previous = name
-    document["models"]["final"] = {"after": previous, "steps": 1}
-    document["models"]["baseline"] = {"after": "r00", "steps": len(rounds) + 1}
+    line = {"role": "loop", "after": previous, "steps": 1, "cooldown": 0}
+    document["models"]["final"] = line
+    line = {"role": "baseline", "after": "r00", "steps": len(rounds) + 1, "cooldown": 0}
+    document["models"]["baseline"] = line
     YAML().dump(document, folder / "params.yaml")
     (folder / ".gitignore").write_text("/data\n")
     command(["git", "init", "--quiet"], folder, env)

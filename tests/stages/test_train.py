@@ -41,9 +41,9 @@ def numbers(steps: int = 40, **change: Any) -> params.Params:
     """Return small numbers: 40 steps a round, a checkpoint every 15, no augmentation."""
     small = {"batch": 4, "learning_rate": 1e-2, "checkpoint_every": 15, "augment_share": 0.0}
     models = {
-        "r01": params.Model(after="r00", steps=steps),
-        "r02": params.Model(after="r01", steps=steps),
-        "baseline": params.Model(after="r00", steps=2 * steps),
+        "r01": params.Model(role="loop", after="r00", steps=steps, cooldown=0),
+        "r02": params.Model(role="loop", after="r01", steps=steps, cooldown=0),
+        "baseline": params.Model(role="baseline", after="r00", steps=2 * steps, cooldown=0),
     }
     section = LOADED.train.model_copy(update={**small, **change})
     return LOADED.model_copy(update={"device": "cpu", "train": section, "models": models})

@@ -49,9 +49,9 @@ def numbers(**change: object) -> params.Params:
             "r02": params.Round.model_validate({"after": "r01", "lambda": 0.3}),
         },
         "models": {
-            "r01": params.Model(after="r00", steps=30),
-            "r02": params.Model(after="r01", steps=30),
-            "final": params.Model(after="r02", steps=30, cooldown=25),
+            "r01": params.Model(role="loop", after="r00", steps=30, cooldown=0),
+            "r02": params.Model(role="loop", after="r01", steps=30, cooldown=0),
+            "final": params.Model(role="loop", after="r02", steps=30, cooldown=25),
         },
     }
     return LOADED.model_copy(update={**sections, **change})

@@ -20,7 +20,11 @@ def test_the_shipped_file_is_valid():
     ("old", "new", "message"),
     [
         ("r02: {after: r01, lambda", "r02: {after: r00, lambda", "rounds.r02.after = r00: must be"),
-        ("r02: {after: r01, steps", "r02: {after: r00, steps", "models.r02.after = r00: must be"),
+        (
+            "r02: {role: loop, after: r01",
+            "r02: {role: loop, after: r00",
+            "models.r02.after = r00: must be",
+        ),
         (
             "  samples: ",
             "  samples: 5 # ",
@@ -29,12 +33,32 @@ def test_the_shipped_file_is_valid():
         (
             "  final: ",
             "  # final: ",
-            "models.final is missing; add `final: {after: r03, steps: N}`",
+            "models.final is missing; add `final: {role: loop, after: r03, steps: N, cooldown: 0}`",
         ),
-        ("  r02: {after: r01, steps", "  # {", "models.r02 is missing; add `r02: {after: r01"),
-        ("final: {after: r03", "final: {after: r02", "models.final.after = r02: must be r03"),
-        ("  final: {", "  spare: {after: r03, steps: 1}\n  final: {", "models.spare: there is no"),
-        ("baseline: {after: r00, steps: ", "baseline: {after: r00, steps: 9", "models.baseline.st"),
+        (
+            "  r02: {role: loop, after: r01, steps",
+            "  # {",
+            "models.r02 is missing; add `r02",
+        ),
+        ("loop, after: r03", "loop, after: r02", "models.final.after = r02: must be r03"),
+        (
+            "  final: {",
+            "  spare: {role: loop, after: r03, steps: 1, cooldown: 0}\n  final: {",
+            "models.spare: of spare and final, which are no rounds, only one can be the loop's",
+        ),
+        ("r02: {role: loop", "r02: {role: baseline", "models.r02.role = baseline: must be loop"),
+        ("r02: {role: loop", "r02: {role: rival", "models.r02.role = 'rival': should be 'loop' or"),
+        (
+            "baseline, after: r00",
+            "baseline, after: r01",
+            "models.baseline.after = r01: must be",
+        ),
+        ("steps: 4800", "steps: 94800", "models.baseline.steps = 94800: must equal the loop's own"),
+        (
+            "2400, cooldown: 1200",
+            "2400, cooldown: 1200, same_steps_as: loop",
+            "models.final.same_steps_as: is of baselines alone",
+        ),
         (
             "4800, cooldown: 1200",
             "4800, cooldown: 100",
@@ -70,3 +94,30 @@ def test_there_is_at_least_one_round(tmp_path: Path, rounds: str, message: str):
     text = mistakes.SHIPPED.read_text()
     start, end = text.index("rounds:"), text.index("models:")
     assert message in mistakes.line(tmp_path, text[start:end], f"rounds: {rounds}\n")
+
+
+def changed(tmp_path: Path, *pairs: tuple[str, str]) -> params.Params:
+    text = mistakes.SHIPPED.read_text()
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "params.yaml").write_text(text)
+    return params.load(tmp_path / "params.yaml")
+
+
+def test_roles_and_not_names_say_which_model_is_which(tmp_path: Path):
+    renamed = changed(tmp_path, ("  final: {", "  last: {"), ("  baseline: #", "  plain: #"))
+    assert renamed.loop == ("r01", "r02", "r03", "last")
+    assert renamed.final == "last"
+    assert renamed.baselines == ("plain",)
+
+
+def test_a_baseline_that_claims_nothing_is_free_and_several_are_allowed(tmp_path: Path):
+    free = "  short: {role: baseline, after: r00, steps: 7, cooldown: 0}\n\nspaces:"
+    assert changed(tmp_path, ("\nspaces:", free)).baselines == ("baseline", "short")
+
+
+def test_there_may_be_no_baseline(tmp_path: Path):
+    text = mistakes.SHIPPED.read_text()
+    start, end = text.index("  baseline: #"), text.index("\nspaces:")
+    assert changed(tmp_path, (text[start:end], "")).baselines == ()

@@ -52,6 +52,8 @@ def measured() -> Measured:
         "path_seed": 2, "reference_latents": "heldout", "n_reference_latents": 50,
     }  # fmt: skip
     return Measured(
+        loop=[run for run in MODELS if run != "baseline"],
+        baselines=["baseline"],
         rows=rows,
         diagnoses=dict.fromkeys(MODELS, diagnosis),
         distances={run: [(0.0, 0.1), (0.5, 0.4), (0.9, 1.0)] for run in MODELS},
