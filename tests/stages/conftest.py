@@ -54,7 +54,7 @@ def make(folder: Path) -> tuple[Path, Path]:
         }  # fmt: skip
         write(metrics / "diagnosis" / f"{run}.json", found)
         (plots / run / "collapse.tsv").write_text("t\tdistance\n0\t0.1\n0.5\t0.4\n")
-        density = "low\thigh\tanchors\tsamples\tcopies\n1\t2\t50\t256\t0.25\n2\t3\t50\t0\t\n"
+        density = "low\thigh\tanchors\tsamples\tmemorised\n1\t2\t50\t256\t0.25\n2\t3\t50\t0\t\n"
         (plots / run / "density.tsv").write_text(density)
     for i, run in enumerate(PARAMS.rounds, start=1):
         write(
