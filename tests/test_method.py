@@ -59,9 +59,9 @@ def numbers() -> params.Params:
             "r02": params.Round.model_validate({"after": "r01", "lambda": 0.6}),
         },
         "models": {
-            "r01": params.Model(after="r00", steps=quarter),
-            "r02": params.Model(after="r01", steps=quarter),
-            "final": params.Model(after="r02", steps=2 * quarter, cooldown=COOLDOWN),
+            "r01": params.Model(role="loop", after="r00", steps=quarter, cooldown=0),
+            "r02": params.Model(role="loop", after="r01", steps=quarter, cooldown=0),
+            "final": params.Model(role="loop", after="r02", steps=2 * quarter, cooldown=COOLDOWN),
         },
     }
     return whole.model_copy(update=sections)
