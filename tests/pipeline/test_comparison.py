@@ -254,6 +254,36 @@ def test_what_is_in_the_table_can_be_had_again(project: Path, env: dict[str, str
 
 
 @pytest.mark.usefixtures("first")
+def test_a_check_at_other_code_runs_a_row_and_restamps_those_that_it_stands_for(
+    project: Path, env: dict[str, str]
+):
+    before = table(project).read_bytes()
+    old = {r["study"]: r for r in numbers.parse(before.decode(), "") if r["method"] == "lirf"}
+    began(env)
+    options = ("--check", "--study", "methods", "--method", "lirf")
+    (project / "work.py").write_text(WORK + "# edited\n")
+    try:
+        done = compare(project, env, *options)
+        after = {r["study"]: r for r in numbers.parse(table(project).read_text(), "")
+                 if r["method"] == "lirf"}  # fmt: skip
+        (project / "work.py").write_text(WORK.replace("/ 255", "/ 256"))
+        failed = compare(project, env, *options, check=False)
+    finally:
+        (project / "work.py").write_text(WORK)
+        table(project).write_bytes(before)
+    assert "methods/digits/lirf/0: the recorded numbers, to the bit" in done.stdout
+    assert "2 rows restamped" in done.stdout
+    assert "evaluate@final" in began(env)
+    for study, row in after.items():
+        changed = {key for key in row if row[key] != old[study].get(key)}
+        assert changed == {"code", "checked"}
+        assert row["checked"] == f"{old[study]['code']} by methods/digits/lirf/0"
+    assert failed.returncode == 1
+    assert "methods/digits/lirf/0: " in failed.stdout
+    assert "rows stay as they are" in failed.stdout
+
+
+@pytest.mark.usefixtures("first")
 def test_ctrl_c_ends_every_process_and_keeps_the_table(project: Path, env: dict[str, str]):
     before = table(project).read_bytes()
     log = Path(env["TOY_LOG"])
