@@ -69,7 +69,7 @@ def sample(options: argparse.Namespace) -> None:
 
     from lirf.autoencoder import model as ae
     from lirf.publish import export
-    from lirf.report import pictures
+    from lirf.report import pictures, tables
     from lirf.sampling import sampler
     from lirf.training import devices
 
@@ -80,8 +80,7 @@ def sample(options: argparse.Namespace) -> None:
     names = [f"{index:05d}.png" for index in range(len(seeds))]
     _make_folder(out)
     with whole(out / "seeds.tsv") as path:
-        rows = (f"{name}\t{seed}\n" for name, seed in zip(names, seeds, strict=True))
-        path.write_text("file\tseed\n" + "".join(rows))
+        path.write_text(tables.tsv(tables.transposed({"file": names, "seed": seeds})))
     shown: list[np.ndarray] = []
     places = iter(names)
     with tqdm(total=len(names), desc="sample", unit="image", disable=None) as bar:

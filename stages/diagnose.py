@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +12,7 @@ from lirf.measure import collapse
 from lirf.measure.metrics import MEMORISED_RATIO
 from lirf.neighbours import search
 from lirf.params import Params
-from lirf.report import report
+from lirf.report import report, tables
 from lirf.sampling import sampler
 from lirf.store import banks, files
 from lirf.store.space import flat
@@ -106,9 +104,9 @@ def diagnose(
     files.write_json(
         metrics, {k: round(v, DIGITS) if isinstance(v, float) else v for k, v in document.items()}
     )
-    columns = {"t": paths.times, "distance": paths.distance}
-    distance.write_text(report.tsv(_rows(columns)))
-    density.write_text(report.tsv([_shown(vars(bin_)) for bin_ in bins]))
+    curve = {"t": paths.times.tolist(), "distance": paths.distance.tolist()}
+    distance.write_text(tables.tsv(tables.transposed(curve), write=tables.short))
+    density.write_text(tables.tsv(map(vars, bins), write=tables.short))
     report.diagnosis(run, paths.times, paths.distance, bins, picture)
 
 
@@ -133,17 +131,6 @@ def _hausdorff(known: Known) -> dict[str, float]:
         "reference_to_bank": misses.greatest / spacing,
         "reference_to_bank_mean": misses.mean / spacing,
     }
-
-
-def _rows(columns: dict[str, np.ndarray]) -> Sequence[dict[str, Any]]:
-    """Return columns of equal length as rows."""
-    values = zip(*(column.tolist() for column in columns.values()), strict=True)
-    return [_shown(dict(zip(columns, row, strict=True))) for row in values]
-
-
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with its numbers as they are written."""
-    return {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
 
 
 if __name__ == "__main__":

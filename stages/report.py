@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from lirf.params import Params
-from lirf.report import pictures
+from lirf.report import pictures, tables
 from lirf.report import report as reporting
 from stages.support import command, results
 from stages.support.command import Out
@@ -38,7 +38,7 @@ def report(
     diagnoses = {run: {"round": run, **document} for run, document in found.diagnoses.items()}
     side_by_side = _side_by_side(plots, [*params.baselines, params.final])
 
-    rounds.write_text(reporting.tsv(list(found.rows.values())))
+    rounds.write_text(tables.tsv(list(found.rows.values())))
     protocol = reporting.protocol_line(found.documents[params.final])
     in_order = [found.rows[run] for run in (*params.baselines, *params.loop)]
     table.write_text(reporting.table(in_order, protocol))

@@ -10,7 +10,7 @@ from PIL.Image import Image
 
 from lirf.autoencoder import model as ae
 from lirf.params import Params
-from lirf.report import pictures
+from lirf.report import pictures, tables
 from lirf.studies import spaces as studied
 from lirf.training import devices
 from stages.support import autoencoders, command
@@ -54,42 +54,24 @@ def spaces(params: Params, images: Path, runs: Out, table: Out, strips: Out) -> 
         found = autoencoders.judged(task, saved, curve)
         results[name] = found.results
         drawn.append(pictures.captioned(autoencoders.strips(found), name))
-    _write_runs(runs, results)
+    columns = ["space", *sorted(set().union(*results.values()))]
+    runs.write_text(tables.tsv([{"space": name, **results[name]} for name in results], columns))
     table.write_text(_table(results))
     pictures.save(pictures.beside(drawn), strips)
-
-
-def _write_runs(path: Path, results: dict[str, dict[str, Any]]) -> None:
-    """Write a row for each space and a column for every number that any of them has."""
-    columns = sorted(set().union(*results.values()))
-    lines = ["\t".join(["space", *columns])]
-    for name, found in results.items():
-        values = [found.get(column) for column in columns]
-        cells = ["" if value is None else str(value) for value in values]
-        lines.append("\t".join([name, *cells]))
-    path.write_text("\n".join(lines) + "\n")
 
 
 def _table(results: dict[str, dict[str, Any]]) -> str:
     """Return the table as Markdown, and under it what the numbers were measured on."""
     lines = [
-        "| |" + " | ".join(["latent", *COLUMNS.values()]) + " |",
-        "|---|---|" + "---:|" * len(COLUMNS),
+        [name, found["latent_shape"], *(tables.number(found.get(key), ".3f") for key in COLUMNS)]
+        for name, found in results.items()
     ]
-    for name, found in results.items():
-        values = [found.get(column) for column in COLUMNS]
-        cells = ["–" if value is None else f"{value:.3f}" for value in values]
-        lines.append(f"| {name} | " + " | ".join([found["latent_shape"], *cells]) + " |")
+    table = tables.markdown(["", "latent", *COLUMNS.values()], lines, "llr")
     one = next(iter(results.values()))
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"{one['n_train']} training and {one['n_heldout']} held-out images,"
-            f" {one['n_midpoints']} midpoints; features: {one['features']}; PCA with as many"
-            " coefficients as the latent has numbers, at most one less than there are images.",
-            "",
-        ]
+    return (
+        f"{table}\n\n{one['n_train']} training and {one['n_heldout']} held-out images,"
+        f" {one['n_midpoints']} midpoints; features: {one['features']}; PCA with as many"
+        " coefficients as the latent has numbers, at most one less than there are images.\n"
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from lirf.objectives import rectified
 from lirf.objectives.base import Field
 from lirf.params import Params
-from lirf.report import report
+from lirf.report import tables
 from lirf.studies import study, toy
 from lirf.studies.study import Outcome
 from stages.support import command
@@ -41,7 +41,7 @@ def spiral(params: Params, runs: Out, table: Out, samples: Out, fields: Out) -> 
         for method in study.METHODS
         for seed in config.seeds
     ]
-    runs.write_text(report.tsv(rows))
+    runs.write_text(tables.tsv(rows))
     table.write_text(study.table(rows, params))
     seed = config.seeds[0]
     grounds = {count: study.ground(params, count, seed) for count in config.counts}

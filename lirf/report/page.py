@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from lirf.measure.metrics import MEMORISED_RATIO
 from lirf.measure.verdict import Verdict
-from lirf.report import charts, report
+from lirf.report import charts, report, tables
 from lirf.report.charts import Line
 from lirf.store.lineage import Lineage
 
@@ -140,7 +140,7 @@ def render(content: Content) -> str:
         final=measured.final,
         baseline=measured.baseline,
         columns=report.COLUMNS,
-        cell=report.cell,
+        cell=tables.number,
         cards=_cards(content, loop),
         admissions=[measured.rows[name] for name in loop if "admitted" in measured.rows[name]],
         growth=_growth(measured, loop),
@@ -180,8 +180,8 @@ def _cards(content: Content, loop: Sequence[str]) -> list[Card]:
             title=column.title,
             better=column.better and f"{column.better} is better",
             judged=content.verdict.judged.get(column.key, ""),
-            value=report.cell(rows[measured.final][column.key], column.form),
-            baseline=report.cell(measured.theirs(rows, column.key), column.form),
+            value=tables.number(rows[measured.final][column.key], column.form),
+            baseline=tables.number(measured.theirs(rows, column.key), column.form),
             chart=_over_rounds(
                 column.title,
                 [[rows[name][column.key] for name in loop]],
@@ -205,7 +205,7 @@ def _over_rounds(
 ) -> Markup:
     """Draw a number over the loop's models; a second row of values is fainter."""
     words = ", ".join(
-        f"{name} {report.cell(value, form)}" for name, value in zip(loop, values[0], strict=True)
+        f"{name} {tables.number(value, form)}" for name, value in zip(loop, values[0], strict=True)
     )
     series = [
         Line(kind, list(enumerate(row)), dots=True)
@@ -214,7 +214,7 @@ def _over_rounds(
     return _safe(
         charts.lines(
             series[::-1],
-            f"{title} over the rounds: {words}; baseline {report.cell(level, form)}",
+            f"{title} over the rounds: {words}; baseline {tables.number(level, form)}",
             _thinned_ticks(loop),
             level,
         )
@@ -283,7 +283,7 @@ def _directed(
     values = [[found[name][key] for name in loop] for key in keys]
     level = measured.theirs(found, keys[0])
     return Card(
-        title, unit, "", f"{values[0][-1]:.3f}", report.cell(level, ".3f"),
+        title, unit, "", f"{values[0][-1]:.3f}", tables.number(level, ".3f"),
         _over_rounds(title, values, level, loop), meaning, how,
     )  # fmt: skip
 
@@ -298,7 +298,7 @@ def _loss_card(measured: Measured, loop: Sequence[str]) -> Card:
     base = curves[measured.baseline] if measured.baseline else []
     ends = {"loop": whole, "baseline": base}
     mine, theirs = (
-        report.cell(points[-1][1] if points else None, ".3f") for points in ends.values()
+        tables.number(points[-1][1] if points else None, ".3f") for points in ends.values()
     )
     return Card(
         "training loss", "over the optimiser steps, smoothed", "",
@@ -327,13 +327,13 @@ def _distance_card(measured: Measured, loop: Sequence[str], paths: str) -> Card:
     words = (
         f"Distance of the field to the memorising one over t; on average"
         f" {final['distance_to_memorising']:.3g} for {measured.final},"
-        f" {report.cell(measured.theirs(base, 'distance_to_memorising'), '.3g')} for the baseline"
+        f" {tables.number(measured.theirs(base, 'distance_to_memorising'), '.3g')} for the baseline"
     )
     ticks = [(0.0, "noise"), (0.5, "t = 0.5"), (1.0, "data")]
     return Card(
         title, "0 is learned by heart; its mean over t", "",
         f"{final['distance_to_memorising']:.3f}",
-        report.cell(measured.theirs(base, "distance_to_memorising"), ".3f"),
+        tables.number(measured.theirs(base, "distance_to_memorising"), ".3f"),
         _safe(charts.lines(series, words, ticks, least_top=1.0)),
         "How far the learned field is from the exact one that ends every path on a training"
         " latent, on the way from noise to data; faint: the rounds.", paths,
@@ -353,13 +353,13 @@ def _density_card(measured: Measured, paths: str, protocol: Document) -> Card:
         for i, (mine, theirs) in enumerate(shares)
     ]
     words = "Copies near training latents, densest first: " + "; ".join(
-        f"{measured.final} {report.cell(mine, '.3f')}, baseline {report.cell(theirs, '.3f')}"
+        f"{measured.final} {tables.number(mine, '.3f')}, baseline {tables.number(theirs, '.3f')}"
         for mine, theirs in shares
     )
     return Card(
         "copies by density", "share of all samples; bars: of those that end there", "",
         f"{final['memorised_latents']:.3f}",
-        report.cell(measured.theirs(base, "memorised_latents"), ".3f"),
+        tables.number(measured.theirs(base, "memorised_latents"), ".3f"),
         _safe(charts.bars(groups, words, least_top=0.1)),
         "Where copies fall: near training latents that have close neighbours, or near lonely ones.",
         f"{paths}; nearest of {protocol['n_train']} training images in the latent space",

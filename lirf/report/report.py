@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lirf.report import tables
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -138,24 +140,14 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def tsv(rows: Sequence[Result]) -> str:
-    """Write rows as tab-separated text under the keys of all of them, in order of appearance."""
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    lines = ["\t".join(keys)]
-    for row in rows:
-        values = (row.get(key) for key in keys)
-        lines.append("\t".join("" if value is None else str(value) for value in values))
-    return "\n".join(lines) + "\n"
-
-
 def table(results: Sequence[Result], protocol: str) -> str:
     """Write the results as a Markdown table with the protocol in one line beneath it."""
-    titles = ["", *(column.head for column in COLUMNS)]
-    lines = ["| " + " | ".join(titles) + " |", "|---" + "|---:" * len(COLUMNS) + "|"]
-    for result in results:
-        cells = [str(result["round"]), *(cell(result.get(c.key), c.form) for c in COLUMNS)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + f"\n\n{protocol}\n"
+    head = ["", *(column.head for column in COLUMNS)]
+    rows = [
+        [result["round"], *(tables.number(result.get(c.key), c.form) for c in COLUMNS)]
+        for result in results
+    ]
+    return f"{tables.markdown(head, rows)}\n\n{protocol}\n"
 
 
 def protocol_line(result: Result) -> str:
@@ -307,11 +299,6 @@ def _source(result: Result) -> str:
         return "real latents drawn with replacement, no network"
     steps = result["solver_steps"]
     return f"{result['solver']}, {steps} steps" if steps else f"{result['solver']}, adaptive"
-
-
-def cell(value: float | None, form: str) -> str:
-    """Write a number, or a dash where there is none."""
-    return "–" if value is None else format(value, form)
 
 
 def _number(value: float | None) -> float:

@@ -7,6 +7,7 @@ of the training points beforehand; the loop has the rows of augmentation too, as
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from lirf.neighbours import search
 from lirf.objectives.base import Field
 from lirf.params import Initialize, Model, Params, PlaneLoop, Round
 from lirf.params import Spiral as Plane
+from lirf.report import tables
 from lirf.sampling import sampler
 from lirf.store.space import Space
 from lirf.studies import spiral
@@ -198,14 +200,13 @@ def field(numbers: Params, at: Ground, outcome: Outcome) -> Field:
 def table(rows: Sequence[Mapping[str, Any]], numbers: Params) -> str:
     """Write mean and standard deviation over the seeds as Markdown, a block for each count."""
     config = numbers.spiral
-    lines = ["| N | method | " + " | ".join(title for title, _ in COLUMNS.values()) + " |"]
-    lines.append("|---:|---" + "|---:" * len(COLUMNS) + "|")
-    for count in config.counts:
-        for method in METHODS:
-            runs = [row for row in rows if (row["count"], row["method"]) == (count, method)]
-            cells = [_cell([row[key] for row in runs], form) for key, (_, form) in COLUMNS.items()]
-            lines.append(f"| {count} | {method} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", _protocol(numbers)]) + "\n"
+    lines = []
+    for count, method in itertools.product(config.counts, METHODS):
+        runs = [row for row in rows if (row["count"], row["method"]) == (count, method)]
+        cells = [_cell([row[key] for row in runs], form) for key, (_, form) in COLUMNS.items()]
+        lines.append([str(count), method, *cells])
+    head = ["N", "method", *(title for title, _ in COLUMNS.values())]
+    return f"{tables.markdown(head, lines, 'rlr')}\n\n{_protocol(numbers)}\n"
 
 
 def _protocol(numbers: Params) -> str:

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from lirf.report import tables
 from stages.support import scratch
 
 CURVE_ROWS = 500
@@ -96,15 +97,15 @@ def write_curve(path: Path, curve: Curve, names: Sequence[str], before: int = 0)
     without steps, which has no rows.
     """
     names = list(curve[0]) if curve else names
-    lines = ["\t".join(["step", *names])]
+    rows = []
     if curve:
         losses_SL = np.array([[losses[name] for name in names] for losses in curve], np.float64)
         last = before
         for bin_BL in np.array_split(losses_SL, min(CURVE_ROWS, len(curve))):
             last += len(bin_BL)
-            means = [f"{column_B.mean():.6g}" for column_B in bin_BL.T]
-            lines.append("\t".join([str(last), *means]))
-    path.write_text("\n".join(lines) + "\n")
+            means = (column_B.mean() for column_B in bin_BL.T)
+            rows.append({"step": last, **dict(zip(names, means, strict=True))})
+    path.write_text(tables.tsv(rows, ["step", *names], tables.short))
 
 
 def _array(curve: Curve) -> np.ndarray:

@@ -24,7 +24,7 @@ from finished import CPU, ROOT, Finished
 from lirf import params
 from lirf.features import features
 from lirf.measure import metrics, nearest
-from lirf.report import report
+from lirf.report import report, tables
 from lirf.sampling import sampler
 
 STEPS = {
@@ -97,7 +97,7 @@ def mean(runs: Sequence[list[Row]]) -> list[Row]:
 def write(rows: list[Row], out: Path) -> None:
     """Write the table, its numbers and the picture."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "solvers.tsv").write_text(report.tsv([asdict(row) for row in rows]))
+    (out / "solvers.tsv").write_text(tables.tsv([asdict(row) for row in rows]))
     table = [
         "| solver | steps | evaluations | Frechet | memorised | s |",
         "|---|---:|---:|---:|---:|---:|",

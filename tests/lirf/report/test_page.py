@@ -13,7 +13,7 @@ import pytest
 
 from lirf.measure import verdict
 from lirf.params import Page
-from lirf.report import page, pictures, report
+from lirf.report import page, pictures, report, tables
 from lirf.report.page import Content, Descent, Figure, Measured, Neighbour, Sample
 from lirf.store import lineage
 
@@ -210,7 +210,7 @@ def test_the_numbers_are_those_of_the_table(seen):
     for run, row in measured().rows.items():
         at = seen.text.index(run, table)
         cells = seen.text[at + 1 : at + 1 + len(report.COLUMNS)]
-        assert cells == [report.cell(row[column.key], column.form) for column in report.COLUMNS]
+        assert cells == [tables.number(row[column.key], column.form) for column in report.COLUMNS]
 
 
 def test_names_of_files_stay_text(seen):

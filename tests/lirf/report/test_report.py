@@ -24,11 +24,6 @@ PROTOCOL = {
 }  # fmt: skip
 
 
-def test_tsv_has_a_row_each_and_the_keys_of_all():
-    text = report.tsv([{"round": "r01", "a": 1.5}, {"round": "final", "a": None, "b": "x"}])
-    assert text == "round\ta\tb\nr01\t1.5\t\nfinal\t\tx\n"
-
-
 def test_table_writes_every_column_of_every_row():
     text = report.table([BASELINE, {**RESULT, "round": "final", "frechet": None}], "How.")
     head, rule, *rows, blank, protocol = text.splitlines()
