@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -15,7 +14,7 @@ from lirf.measure import verdict
 from lirf.params import Params
 from lirf.report import page as pages
 from lirf.report import pictures
-from lirf.report.page import Content, Descent, Figure, Measured, Neighbour, Sample
+from lirf.report.page import Content, Descent, Measured, Neighbour, Sample
 from lirf.store import banks, files, lineage, parts
 from lirf.store.banks import Bank
 from lirf.store.lineage import Lineage
@@ -33,13 +32,6 @@ SECTIONS = (  # of params.yaml that the page shows
     "prepare", "autoencoder", "encode", "initialize", "train", "sample", "correct", "admit",
     "evaluate", "diagnose", "page", "rounds", "models",
 )  # fmt: skip
-STUDY = {  # picture of the study of points in the plane: its title, what it shows
-    "fields.png": (
-        "Velocity fields",
-        "The learned fields beside the exact one that knows the training points by heart.",
-    ),
-    "samples.png": ("Samples", "What the methods draw from more and more training points."),
-}
 
 
 def page(
@@ -50,14 +42,12 @@ def page(
     images: Path,
     autoencoder: Path,
     bank: Path,
-    study: Path,
     html: Out,
 ) -> None:
     """Write `html`: the verdict, the numbers, samples beside training images, lineage, collapse.
 
     `samples` holds what `evaluate` kept of every model; `bank` is the one that the final model was
-    trained on: its admitted latents are decoded, with their ancestors. Pictures in the folder
-    `study`, of points in the plane, are shown where there are any.
+    trained on: its admitted latents are decoded, with their ancestors.
 
     Raises:
         ValueError: an input is missing, damaged or of another space, or two results were obtained
@@ -92,7 +82,6 @@ def page(
                 shown,
                 {place: pictures.data_uri(image, side) for place, image in drawn.items()},
             ),
-            figures=_figures(study),
             facts=_facts(params, found, metrics),
             pixelated=prepared.array.shape[-1] <= pictures.LOSSLESS,
         )
@@ -191,15 +180,6 @@ def _images(prepared: Part, kept: Iterable[Part], side: int) -> dict[str, tuple[
         for row, image in rows
         if row["id"] in needed
     }
-
-
-def _figures(study: Path) -> list[Figure]:
-    """Return the pictures of the study that are there."""
-    return [
-        Figure(title, f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}", text)
-        for path, (title, text) in ((study / name, words) for name, words in STUDY.items())
-        if path.is_file()
-    ]
 
 
 def _facts(params: Params, found: Results, metrics: Path) -> list[tuple[str, dict[str, Any]]]:

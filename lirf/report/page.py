@@ -59,15 +59,6 @@ class Descent:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A picture of a study, with its title and a line about it."""
-
-    title: str
-    picture: str
-    text: str
-
-
-@dataclass(frozen=True)
 class Measured:
     """The numbers of every model by name: those of the loop in order, then the baselines."""
 
@@ -105,7 +96,6 @@ class Content:
     samples: Mapping[str, Sequence[Sample]]
     images: Mapping[str, tuple[str, str]]  # training images by id: data URI and file
     descent: Descent
-    figures: Sequence[Figure]
     facts: Sequence[tuple[str, Document]]  # further documents of the protocol, by file
     pixelated: bool  # whether pictures are so small that their pixels are to be seen
 

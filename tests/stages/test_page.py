@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from PIL import Image
 from ruamel.yaml import YAML
 
 from lirf import params as settings
@@ -43,7 +42,6 @@ class Inputs:
     images: Path
     autoencoder: Path
     bank: Path
-    study: Path
 
 
 def make_inputs(results: tuple[Path, Path], folder: Path, side: int = 8) -> Inputs:
@@ -54,7 +52,7 @@ def make_inputs(results: tuple[Path, Path], folder: Path, side: int = 8) -> Inpu
         {"id": f"train-{i}", "split": "train", "flip": False, "source": f"photo <{i}>.png"}
         for i in range(TRAIN)
     ]
-    inputs = Inputs(*results, *(folder / n for n in ("samples", "images", "ae", "bank", "study")))
+    inputs = Inputs(*results, *(folder / n for n in ("samples", "images", "ae", "bank")))
     parts.write(inputs.images, images, pa.Table.from_pylist(rows), {"resolution": side})
     inputs.autoencoder.mkdir()
     autoencoding.save(autoencoding.build(TINY.autoencoder, 1, side), inputs.autoencoder)
@@ -149,13 +147,6 @@ def test_samples_stand_beside_training_images(text):
     ]
     assert found["images"]["train-3"][1] == "photo <3>.png"
     assert "photo <" not in text
-
-
-def test_pictures_of_the_study_are_shown_where_there_are_any(text, inputs, tmp_path):
-    assert 'id="fields"' not in text
-    Image.new("RGB", (4, 4)).save(tmp_path / "fields.png")
-    found = make(replace(inputs, study=tmp_path), tmp_path / "index.html")
-    assert 'id="fields"' in found
 
 
 def test_pictures_shrink_until_the_page_is_small(make_results, tmp_path, monkeypatch):

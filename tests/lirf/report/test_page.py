@@ -14,7 +14,7 @@ import pytest
 from lirf.measure import verdict
 from lirf.params import Page
 from lirf.report import page, pictures, report, tables
-from lirf.report.page import Content, Descent, Figure, Measured, Neighbour, Sample
+from lirf.report.page import Content, Descent, Measured, Neighbour, Sample
 from lirf.store import lineage
 
 HOSTILE = '"><img src=x onerror=alert(1)></script><b>&amp;.png'
@@ -101,7 +101,6 @@ def content(**changes: Any) -> Content:
         samples=dict.fromkeys(["baseline", "r01", "r02", "final"], samples),
         images={f"train-{i}": (uri(i), HOSTILE if i == 0 else f"{i}.png") for i in range(4)},
         descent=descent(),
-        figures=[],
         facts=[("Metrics", PROTOCOL), ("params.yaml: x", {HOSTILE: HOSTILE})],
         pixelated=True,
     )
@@ -244,13 +243,6 @@ def test_a_run_that_admitted_nothing_says_so():
 def test_a_frechet_distance_that_is_missing_has_its_reason():
     few = {**PROTOCOL, "frechet": None, "frechet_reason": "50 reference images: needs at least 100"}
     assert "no value: 50 reference images" in page.render(content(protocol=few))
-
-
-def test_fields_are_shown_where_there_are_any(text):
-    assert 'id="fields"' not in text
-    found = read(page.render(content(figures=[Figure("Fields", uri(1), "learned and exact")])))
-    assert "fields" in found.all("id")
-    assert "Fields: learned and exact" in found.all("alt")
 
 
 # What follows needs a browser.
