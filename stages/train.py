@@ -118,7 +118,7 @@ def _read(job: Job, where: torch.device) -> tuple[State, Rows]:
     begin = checkpoint.load(job.start, where)
     begin.space.require(known.space, str(job.bank))
     views = _read_views(job.params, job.augmented, begin.space, where)
-    if job.params.train.start == "fresh" and job.run in job.params.loop:
+    if job.params.train.start == "fresh" and job.params.models[job.run].role == "loop":
         begin = model.fresh(begin, job.params.initialize.seed, job.run)
     return begin, Rows(known.latents, known.real, known.groups, views)
 

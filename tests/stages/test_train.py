@@ -220,8 +220,12 @@ def test_an_edit_of_the_stage_itself_starts_over(tmp_path: Path, bank: Path, sta
     for name in ("lirf", "stages"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "params.yaml", tree)
-    lines = [("r01", "r00", 20), ("final", "r01", 20), ("baseline", "r00", 40)]
-    models = {run: {"after": after, "steps": n, "cooldown": 20} for run, after, n in lines}
+    loop = [("r01", "loop", "r00", 20), ("final", "loop", "r01", 20)]
+    lines = [*loop, ("baseline", "baseline", "r00", 40)]
+    models = {
+        run: {"role": role, "after": after, "steps": n, "cooldown": 20}
+        for run, role, after, n in lines
+    }
     edit(tree, {**TINY, "models": models, "train": {"batch": 4, "augment_share": 0.0}})
 
     def trained() -> str:
