@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from lirf.report import tables
 from lirf.report.report import COLUMNS, Column, protocol_line
 from lirf.studies.plan import ORACLE, Entry, Plan, entries
 
@@ -163,7 +164,7 @@ def headline(plan: Plan, rows: Sequence[Row]) -> str:
         texts = dict.fromkeys(text for text, _ in words)
         lines = [[text, *(words.get((text, d), "–") for d in datasets)] for text in texts]
         judged = next(e for e in entries(plan.studies[plan.headline]) if e.method == plan.judged)
-        parts.append(_markdown([judged.label, *datasets], lines, "---"))
+        parts.append(tables.markdown([judged.label, *datasets], lines, "l"))
     return "\n\n".join(parts) + "\n"
 
 
@@ -220,17 +221,11 @@ def _study(plan: Plan, summaries: Summaries, name: str) -> list[str]:
         ]
         parts += [
             f"**{dataset}**",
-            _markdown(["", *(column.head for column in SHOWN)], lines, "---:"),
+            tables.markdown(["", *(column.head for column in SHOWN)], lines),
             f"Mean{' ± standard deviation' * (len(seeds) > 1)} over {_seeds(seeds)}.",
             _protocol([row for _, summary in found for row in summary.rows]),
         ]
     return parts
-
-
-def _markdown(head: Sequence[str], lines: Iterable[Sequence[str]], align: str) -> str:
-    rule = "|---|" + f"{align}|" * (len(head) - 1)
-    first, *others = (f"| {' | '.join(cells)} |" for cells in (head, *lines))
-    return "\n".join([first, rule, *others])
 
 
 def _cell(summary: Summary, column: Column) -> str:
