@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
 
 import httpx
@@ -28,19 +28,28 @@ async def watch(flow_runs: set[UUID]) -> AsyncIterator[asyncio.Event]:
     a worker also ends with its worker: the process that started it is then another.
     """
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number in SIGNALS if main else ():
-        loop.add_signal_handler(number, stop.set)
     watcher = asyncio.create_task(_poll(stop, flow_runs))
     try:
-        yield stop
+        with signals(stop):
+            yield stop
     finally:
         watcher.cancel()
-        for number in SIGNALS if main else ():
+
+
+@contextlib.contextmanager
+def signals(stop: asyncio.Event) -> Iterator[None]:
+    """Set `stop` on Ctrl-C and on SIGTERM, which only the main thread can be told of."""
+    loop = asyncio.get_running_loop()
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in SIGNALS if main}
+    for number in before:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
-            signal.signal(number, before[number])
+            signal.signal(number, handler)
 
 
 def orphaned() -> bool:

@@ -31,19 +31,20 @@ def compare(
     agreed = plans.load(plan)
     if not runs.is_file():
         raise ValueError(f"{runs}: missing; `python -m pipeline.comparison` makes it")
-    rows = comparison.planned(agreed, comparison.parse(runs.read_text(), str(runs)))
-    if not rows:
+    found = comparison.summarise(agreed, comparison.read(runs))
+    shown = dict.fromkeys(study for (study, _), methods in found.items() if methods)
+    if not shown:
         raise ValueError(f"{runs}: no row of {plan}; run `python -m pipeline.comparison`")
-    comparison.require_one_protocol(rows, str(runs))
-    table.write_text(comparison.headline(agreed, rows))
-    tradeoff.tradeoff(agreed, rows, picture)
+    comparison.require_one_protocol(found, str(runs))
+    table.write_text(comparison.headline(agreed, found))
+    tradeoff.tradeoff(agreed, found, picture)
     # The name that the folder will have; while it is written it has another.
     folder = curves.name.removeprefix(".").removesuffix(".partial")
-    ablations.write_text(comparison.ablations(agreed, rows, folder))
+    ablations.write_text(comparison.ablations(agreed, found, folder))
     curves.mkdir()
-    for name in dict.fromkeys(row["study"] for row in rows):
+    for name in shown:
         if name != agreed.headline:
-            tradeoff.ablation(agreed, name, rows, curves / f"{name}.png")
+            tradeoff.ablation(agreed, name, found, curves / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Compare methods against collapse on a spiral in the plane, where the truth is known."""
+"""Compare methods against collapse on 2-d toy points, a spiral, where the truth is known."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def spiral(params: Params, runs: Out, table: Out, samples: Out, fields: Out) -> 
         for seed in config.seeds
     ]
     runs.write_text(tables.tsv(rows))
-    table.write_text(study.table(rows, params))
+    table.write_text(toy.table(rows, params))
     seed = config.seeds[0]
     grounds = {count: study.ground(params, count, seed) for count in config.counts}
     shown = {

@@ -1,4 +1,4 @@
-"""The section `spiral`: the study in the plane."""
+"""The section `spiral`: the study of 2-d toy points."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class PointAugmentation(Section):
     shift: NonNegative
 
 
-class PlaneLoop(Section):
-    """A loop in the plane: lambda of each round, and the workflow's keys of the same names."""
+class SpiralLoop(Section):
+    """A loop of the study: lambda of each round, and the workflow's keys of the same names."""
 
     lambdas: Annotated[tuple[Share, ...], Field(min_length=1, strict=False)]
     ratio: Positive
@@ -31,7 +31,7 @@ class PlaneLoop(Section):
 
 
 class Spiral(Section):
-    """The study in the plane: points, the one network and training of all methods, the methods.
+    """The spiral study: 2-d toy points, the one network and training of all methods, the methods.
 
     Over the last `cooldown` of its steps every method's learning rate falls to zero.
     """
@@ -51,8 +51,8 @@ class Spiral(Section):
     augmented: PointAugmentation
     jitter: NonNegative
     mixup: Count
-    loop: PlaneLoop
-    published: PlaneLoop
+    loop: SpiralLoop
+    published: SpiralLoop
 
     @model_validator(mode="after")
     def _steps_suffice(self) -> Self:

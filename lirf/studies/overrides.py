@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from lirf import params
-from lirf.params import Count, Fraction, Section
+from lirf.params import Count, Fraction, Params, Section
 
 Overrides = dict[str, Any]
 """Dotted keys of `params.yaml` (`train.batch`); a value replaces all that stands there."""
@@ -23,9 +23,10 @@ class Loop(Section):
     """The shape of the loop: steps in all, the number of rounds, their lambda.
 
     Steps are shared among the rounds and the final model as in params.yaml, or evenly where their
-    number changes; what is left over goes to the last; the baseline has them all. With `share`
-    there are so many of these steps: a row's, where `steps` is the data set's. `lambda` is one
-    number, or the first round's and the last's with even steps between.
+    number changes; what is left over goes to the last. A baseline's steps grow or shrink alike, so
+    that one of as many steps as the loop still has as many. With `share` there are so many of these
+    steps: of a row, where `steps` is of the data set. `lambda` is one number, or the first round's
+    and the last's with even steps between.
     """
 
     steps: Count | None = None
@@ -54,18 +55,19 @@ def override(base: Mapping[str, Any], changes: Overrides, where: str) -> dict[st
         section[last] = copy.deepcopy(value)
     shape = document.pop(LOOP, None)
     if shape is not None:
-        _shape(document, params.validate(Loop, shape, f"{where}: {LOOP}"), where)
+        loop = params.validate(Loop, shape, f"{where}: {LOOP}")
+        _shape(document, params.validate(Params, document, where), loop, where)
     return document
 
 
-def _shape(document: dict[str, Any], loop: Loop, where: str) -> None:
-    """Write `rounds` and `models` of `document` anew."""
-    rounds, models = list(document["rounds"].values()), document["models"]
-    whole = models["baseline"]["steps"]
+def _shape(document: dict[str, Any], before: Params, loop: Loop, where: str) -> None:
+    """Write `rounds` and `models` of `document`, which are those of `before`, anew."""
+    models, rounds = document["models"], list(document["rounds"].values())
+    whole = sum(before.models[name].steps for name in before.loop)
     total = round(loop.share * (loop.steps or whole))
     count = loop.rounds or len(rounds)
     alike = count == len(rounds)
-    steps = [models[name]["steps"] * total // whole for name in document["rounds"]]
+    steps = [before.models[name].steps * total // whole for name in before.rounds]
     steps = steps if alike else [total // (count + 1)] * count
     if min(steps) == 0:
         raise ValueError(
@@ -80,17 +82,17 @@ def _shape(document: dict[str, Any], loop: Loop, where: str) -> None:
     names = [f"r{number:02d}" for number in range(1, count + 1)]
     after = [params.BANK_ZERO, *names]
     rest = total - sum(steps)
-    cooldown = min(rest, models["baseline"].get("cooldown", 0) * total // whole)
-    ends = {"final": (after[-1], rest), "baseline": (after[0], total)}
-    turn = models[next(iter(document["rounds"]))]
+    others = {name: before.models[name].steps * total // whole for name in before.baselines}
+    last = {before.final: {**models[before.final], "after": after[-1], "steps": rest}}
+    last |= {name: {**models[name], "steps": own} for name, own in others.items()}
+    for name, model in last.items():
+        model["cooldown"] = min(rest, before.models[name].cooldown * total // whole)
+    turn = models[next(iter(before.rounds))]
     document["models"] = {
-        name: {**turn, "after": before, "steps": own}
-        for name, before, own in zip(names, after, steps, strict=False)
-    } | {
-        name: {**models[name], "after": before, "steps": own, "cooldown": cooldown}
-        for name, (before, own) in ends.items()
-    }
+        name: {**turn, "after": former, "steps": own}
+        for name, former, own in zip(names, after, steps, strict=False)
+    } | last
     document["rounds"] = {
-        name: {**rounds[-1], "after": before, "lambda": value}
-        for name, before, value in zip(names, after, lambdas, strict=False)
+        name: {**rounds[-1], "after": former, "lambda": value}
+        for name, former, value in zip(names, after, lambdas, strict=False)
     }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from lirf import params
 from lirf.params import Name, Params, Section, Seed
@@ -19,18 +20,10 @@ from lirf.studies.overrides import Overrides, override
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")]
 
-METRICS = tuple(column.key for column in COLUMNS if column.key != "bank_rows")
+METRICS = tuple(column.key for column in COLUMNS if column.better)
 
-
-def _known(metric: str) -> str:
-    if metric not in METRICS:
-        raise ValueError(f"{metric}: no such metric; there are {', '.join(METRICS)}")
-    return metric
-
-
-Metric = Annotated[str, AfterValidator(_known)]
-WORTH = {"lower": lambda x: -x, "higher": lambda x: x, "nearer to 1": lambda x: -abs(x - 1)}
-"""What is greater where a metric is better."""
+PLACE = ("study", "dataset", "method", "seed")
+"""What tells the runs of a plan, and the rows of its table, apart."""
 
 ORACLE = "oracle"
 """The method that knows the best moment to stop: the one of a row's `oracle_of`."""
@@ -46,12 +39,13 @@ class Dataset(Section):
 class Method(Section):
     """A row of a study; with `grid`, a row for every combination of its values.
 
-    `label` holds a `{}` for the value of each key of `grid`. `oracle_of`: the rows are that
-    method at other lengths, among which the oracle chooses by the held-out coverage.
+    `target` is the role of the model that is measured. `label` holds a `{}` for the value of each
+    key of `grid`. `oracle_of`: the rows are that method at other lengths, among which the oracle
+    chooses by the held-out coverage.
     """
 
     label: str
-    target: Literal["final", "baseline"] = "final"
+    target: Literal["loop", "baseline"] = "loop"
     params: Overrides = Field(default_factory=dict)
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
     oracle_of: Word | None = None
@@ -72,66 +66,37 @@ class Target(Section):
     With `distance_from`, means are replaced by how far they are from that number.
     """
 
-    metric: Metric
+    metric: str
     datasets: list[Name] | None = None  # None: all of the headline study
     against: Word | None = None
     distance_from: float | None = None
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: float = -math.inf
+    at_most: float = math.inf
 
     @model_validator(mode="after")
-    def _is_bounded(self) -> Self:
-        if self.at_least is None and self.at_most is None:
+    def _is_sound(self) -> Self:
+        if self.metric not in METRICS:
+            known = ", ".join(METRICS)
+            raise ValueError(f"metric = {self.metric}: no such metric; there are {known}")
+        if math.isinf(self.at_least) and math.isinf(self.at_most):
             raise ValueError(f"the target for {self.metric} needs `at_least` or `at_most`")
         return self
 
     @property
-    def on(self) -> list[str]:
-        """The one metric."""
-        return [self.metric]
-
-    @property
     def words(self) -> str:
         """What is to be reached, in words."""
-        start = self.metric
-        if self.distance_from is not None:
-            start = f"distance of {start} from {self.distance_from:g}"
+        whole = self.distance_from is None
+        start = self.metric if whole else f"distance of {self.metric} from {self.distance_from:g}"
         start += f" relative to {self.against}" if self.against else ""
         bounds = {"≥": self.at_least, "≤": self.at_most}
-        ends = [f"{sign} {bound:g}" for sign, bound in bounds.items() if bound is not None]
+        ends = [f"{sign} {bound:g}" for sign, bound in bounds.items() if math.isfinite(bound)]
         return f"{start} {' and '.join(ends)}"
 
-    def met(self, means: Sequence[float]) -> tuple[bool, str]:
-        """Return whether the judged method's mean, and `against`'s, will do, and the figure."""
+    def figure(self, *means: float) -> float:
+        """Return what is bounded: of the judged method's mean, and of `against`'s."""
         if self.distance_from is not None:
-            means = [abs(value - self.distance_from) for value in means]
-        figure = ratio(*means) if self.against else means[0]
-        low = -math.inf if self.at_least is None else self.at_least
-        high = math.inf if self.at_most is None else self.at_most
-        return low <= figure <= high, f"{figure:.3g}"
-
-
-class Contest(Section):
-    """A method that the judged one shall be better than, in all of `on` together."""
-
-    against: Word
-    on: Annotated[list[Metric], Field(min_length=1)]
-    datasets: list[Name] | None = None  # None: all of the headline study
-
-    @property
-    def words(self) -> str:
-        """What is to be reached, in words."""
-        return f"better than {self.against} in {' and '.join(self.on)} together"
-
-    def met(self, means: Sequence[float]) -> tuple[bool, str]:
-        """Return whether all is won, and the figures; of each metric there are two means."""
-        pairs = list(zip(means[::2], means[1::2], strict=True))
-        worth = {column.key: WORTH[column.better] for column in COLUMNS if column.better}
-        won = [
-            worth[metric](a) > worth[metric](b)
-            for metric, (a, b) in zip(self.on, pairs, strict=True)
-        ]
-        return all(won), ", ".join(f"{own:.3g} to {other:.3g}" for own, other in pairs)
+            means = tuple(abs(value - self.distance_from) for value in means)
+        return ratio(*means) if self.against else means[0]
 
 
 def ratio(value: float, reference: float) -> float:
@@ -151,7 +116,6 @@ class Plan(Section):
     datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
     studies: Annotated[dict[Word, Study], Field(min_length=1)]
     targets: list[Target] = Field(default_factory=list)
-    contests: list[Contest] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
@@ -165,7 +129,6 @@ class Plan(Section):
         methods = {entry.method for entry in entries(self.studies[self.headline])}
         named = {"reference": self.reference, "judged": self.judged}
         named |= {f"targets.{i}.against": t.against for i, t in enumerate(self.targets)}
-        named |= {f"contests.{i}.against": c.against for i, c in enumerate(self.contests)}
         for key, method in named.items():
             if method is not None and method not in methods:
                 raise ValueError(f"{key} = {method}: no row of study {self.headline}")
@@ -180,11 +143,12 @@ class Entry:
     label: str
     row: Method
     overrides: Overrides
+    rivals: tuple[str, ...] = ()  # of an oracle: the methods that it chooses among
 
     @property
     def is_length(self) -> bool:
         """Whether it is only there for the oracle to choose."""
-        return self.row.oracle_of is not None and self.method != ORACLE
+        return self.row.oracle_of is not None and not self.rivals
 
 
 @dataclass(frozen=True)
@@ -198,6 +162,15 @@ class Run:
     target: str  # its name among the models
     params: Params
 
+    @property
+    def place(self) -> tuple[str, str, str, int]:
+        """Its values of PLACE."""
+        return self.study, self.dataset, self.method, self.seed
+
+    def __str__(self) -> str:
+        """Return its place, for people."""
+        return "/".join(map(str, self.place))
+
 
 def load(path: Path) -> Plan:
     """Read and validate a plan.
@@ -209,23 +182,20 @@ def load(path: Path) -> Plan:
 
 
 def entries(study: Study) -> Iterator[Entry]:
-    """Yield the methods of `study` in order, the oracle after the last that it chooses among."""
-    oracle = None
+    """Yield the methods of `study` in order, an oracle after those that it chooses among."""
     for name, row in study.rows.items():
-        if oracle and row.oracle_of is None:
-            yield oracle
-            oracle = None
+        lengths = []
         for values in itertools.product(*row.grid.values()):
             words = [_word(value) for value in values]
-            parts = itertools.zip_longest(row.label.split("{}"), words, fillvalue="")
-            label = "".join(itertools.chain(*parts))
             overrides = {**row.params, **dict(zip(row.grid, values, strict=True))}
-            yield Entry("-".join([name, *words]), label, row, overrides)
+            label = functools.reduce(
+                lambda text, word: text.replace("{}", word, 1), words, row.label
+            )
+            lengths.append("-".join([name, *words]))
+            yield Entry(lengths[-1], label, row, overrides)
         if row.oracle_of:
-            label = f"{study.rows[row.oracle_of].label}, stopped at the best held-out"
-            oracle = Entry(ORACLE, f"{label} coverage (an oracle)", row, {})
-    if oracle:
-        yield oracle
+            label = f"{study.rows[row.oracle_of].label}, stopped at the best held-out coverage"
+            yield Entry(ORACLE, f"{label} (an oracle)", row, {}, (row.oracle_of, *lengths))
 
 
 def unroll(plan: Plan, base: Mapping[str, Any], name: str) -> Iterator[Run]:
@@ -239,7 +209,7 @@ def unroll(plan: Plan, base: Mapping[str, Any], name: str) -> Iterator[Run]:
     """
     for title, study in plan.studies.items():
         for entry, dataset, seed in itertools.product(entries(study), study.datasets, study.seeds):
-            if entry.method == ORACLE:
+            if entry.rivals:
                 continue
             where = f"{name}: studies.{title}.{entry.method} on {dataset}"
             chosen = plan.datasets[dataset]
@@ -250,7 +220,10 @@ def unroll(plan: Plan, base: Mapping[str, Any], name: str) -> Iterator[Run]:
                 **dict.fromkeys(plan.seed_keys, seed),
             }
             numbers = params.validate(Params, override(base, changes, where), where)
-            yield Run(title, dataset, entry.method, seed, entry.row.target, numbers)
+            target = numbers.final if entry.row.target == "loop" else numbers.baseline
+            if target is None:
+                raise ValueError(f"{where}: models has no baseline; add one to params.yaml")
+            yield Run(title, dataset, entry.method, seed, target, numbers)
 
 
 def _check_rows(name: str, study: Study) -> None:

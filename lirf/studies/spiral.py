@@ -1,4 +1,4 @@
-"""Points on a noisy spiral in the plane: a distribution that is known, so truth can be asked.
+"""2-d points on a noisy spiral: a distribution that is known, so truth can be asked.
 
 The curve is the involute of a circle, whose arms keep their distance and whose arc length has a
 closed form. With a the circle's radius and phi the angle:

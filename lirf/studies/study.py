@@ -1,4 +1,4 @@
-"""The study in the plane: methods against collapse, at equal steps, held against the truth.
+"""The spiral study: methods against collapse on 2-d toy points, at equal steps, beside the truth.
 
 Every method trains one network of the same size for the same number of steps and is asked for the
 same number of samples from the same noise. But for the loop, a method is a way to make more rows
@@ -7,20 +7,18 @@ of the training points beforehand; the loop has the rows of augmentation too, as
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from lirf import params
 from lirf.densify import rounds
 from lirf.neighbours import search
 from lirf.objectives.base import Field
-from lirf.params import Initialize, Model, Params, PlaneLoop, Round
-from lirf.params import Spiral as Plane
-from lirf.report import tables
+from lirf.params import Initialize, Model, Params, Round, SpiralLoop
 from lirf.sampling import sampler
 from lirf.store.space import Space
 from lirf.studies import spiral
@@ -42,15 +40,6 @@ TASKS = (PLAIN, AUGMENTED, JITTER, MIXUP, PUBLISHED, LOOP)
 TOLD = (AUGMENTED, PUBLISHED, LOOP)  # of augmentation, by labels
 NOISE = "study"  # name of the noise that every method is asked with
 METHODS = (PLAIN, BEST, AUGMENTED, JITTER, MIXUP, PUBLISHED, LOOP, TRUTH)
-COLUMNS = {  # of the table: title and form
-    "to_curve": ("to the curve ↓", ".3f"),
-    "covered": ("covered ↑", ".3f"),
-    "off": ("off the curve ↓", ".3f"),
-    "memorised": ("memorised → truth", ".3f"),
-    "nearest": ("nearest → truth", ".3f"),
-    "transport": ("transport ↓", ".3f"),
-    "bank_rows": ("bank rows", ".0f"),
-}
 
 
 @dataclass(frozen=True)
@@ -115,9 +104,9 @@ def settings(numbers: Params, seed: int, *, published: bool = False) -> Params:
     config = numbers.spiral
     turns = config.published if published else config.loop
     names = [f"r{index:02}" for index in range(1, len(turns.lambdas) + 1)]
-    before = dict(zip([*names, "final"], ["r00", *names], strict=True))
+    before = dict(zip([*names, numbers.final], [params.BANK_ZERO, *names], strict=True))
     steps = dict(zip(before, shares(config, turns), strict=True))
-    cooldown = dict.fromkeys(names, 0) | {"final": config.cooldown}
+    cooldown = dict.fromkeys(names, 0) | {numbers.final: config.cooldown}
     rounds = {
         name: Round.model_validate({"after": before[name], "lambda": lambda_})
         for name, lambda_ in zip(names, turns.lambdas, strict=True)
@@ -145,7 +134,7 @@ def settings(numbers: Params, seed: int, *, published: bool = False) -> Params:
     return numbers.model_copy(update=own)
 
 
-def shares(config: Plane, loop: PlaneLoop) -> list[int]:
+def shares(config: params.Spiral, loop: SpiralLoop) -> list[int]:
     """Return the steps of the models of `loop`: equal ones, and the last one has the rest."""
     rounds = len(loop.lambdas)
     each = config.steps // (rounds + 1)
@@ -195,41 +184,6 @@ def field(numbers: Params, at: Ground, outcome: Outcome) -> Field:
     weights = {name: torch.from_numpy(array) for name, array in outcome.weights.items()}
     state.ema.load_state_dict(weights)
     return state.field
-
-
-def table(rows: Sequence[Mapping[str, Any]], numbers: Params) -> str:
-    """Write mean and standard deviation over the seeds as Markdown, a block for each count."""
-    config = numbers.spiral
-    lines = []
-    for count, method in itertools.product(config.counts, METHODS):
-        runs = [row for row in rows if (row["count"], row["method"]) == (count, method)]
-        cells = [_cell([row[key] for row in runs], form) for key, (_, form) in COLUMNS.items()]
-        lines.append([str(count), method, *cells])
-    head = ["N", "method", *(title for title, _ in COLUMNS.values())]
-    return f"{tables.markdown(head, lines, 'rlr')}\n\n{_protocol(numbers)}\n"
-
-
-def _protocol(numbers: Params) -> str:
-    config = numbers.spiral
-    seeds = ", ".join(map(str, config.seeds))
-    return (
-        f"Mean ± standard deviation over seeds {seeds}; {config.samples} samples"
-        f" ({numbers.sample.solver}, {numbers.sample.steps} steps) and {config.steps} optimiser"
-        f" steps each, over the last {config.cooldown} of which the learning rate falls to zero."
-        f" A spiral of {config.turns:g} turns; lengths in units of the gap between its"
-        f" arms, noise radius {config.noise:g}. Covered: share of the curve with a sample within"
-        f" the noise radius; off: share of samples farther than {spiral.OFF:g} noise radii from the"
-        " curve; memorised: share of samples over three times nearer to one training point than"
-        " to any other; nearest: mean distance to the nearest training point; transport:"
-        f" Wasserstein-1 distance to {config.samples} draws of the truth. `{BEST}` is picked among"
-        f" {config.moments} moments by that distance, which takes the truth; `{TRUTH}` is a fresh"
-        f" draw of {config.samples} in place of samples."
-    )
-
-
-def _cell(values: Sequence[float], form: str) -> str:
-    deviation = np.std(values, ddof=min(1, len(values) - 1))
-    return f"{np.mean(values):{form}} ± {deviation:{form}}"
 
 
 def _run(numbers: Params, task: str, count: int, seed: int) -> list[Outcome]:

@@ -1,17 +1,20 @@
-"""Pictures of the study in the plane: samples beside the curve, and velocity fields."""
+"""What the spiral study shows: a table, samples beside the curve, and velocity fields."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 
 from lirf.objectives.base import Field
+from lirf.params import Params
+from lirf.report import tables
 from lirf.report.report import BASELINE, GREY, LOOP, drawing
-from lirf.studies import study
+from lirf.studies import spiral, study
 from lirf.studies.study import Ground, Outcome
 
 if TYPE_CHECKING:
@@ -21,7 +24,29 @@ REACH = 2.45  # half the side of a panel, in gaps between the arms
 LATE = 0.8  # t at which velocities are drawn
 ARROWS = 19  # a side
 
+COLUMNS = {  # of the table: title and form
+    "to_curve": ("to the curve ↓", ".3f"),
+    "covered": ("covered ↑", ".3f"),
+    "off": ("off the curve ↓", ".3f"),
+    "memorised": ("memorised → truth", ".3f"),
+    "nearest": ("nearest → truth", ".3f"),
+    "transport": ("transport ↓", ".3f"),
+    "bank_rows": ("bank rows", ".0f"),
+}
+
 Found = TypeVar("Found")
+
+
+def table(rows: Sequence[Mapping[str, Any]], numbers: Params) -> str:
+    """Write mean and standard deviation over the seeds as Markdown, a block for each count."""
+    config = numbers.spiral
+    lines = []
+    for count, method in itertools.product(config.counts, study.METHODS):
+        runs = [row for row in rows if (row["count"], row["method"]) == (count, method)]
+        cells = [_cell([row[key] for row in runs], form) for key, (_, form) in COLUMNS.items()]
+        lines.append([str(count), method, *cells])
+    head = ["N", "method", *(title for title, _ in COLUMNS.values())]
+    return f"{tables.markdown(head, lines, 'rlr')}\n\n{_protocol(numbers)}\n"
 
 
 def samples(
@@ -93,3 +118,26 @@ def _arrows(axes: Axes, at: Ground, velocity: Field) -> None:
         *xy_P2.T, *unit_P2.T, speed_P, cmap="Blues", clim=(-2, 6), pivot="mid", scale=24,
         width=0.006, headwidth=3.5, headlength=4, zorder=1,
     )  # fmt: skip
+
+
+def _protocol(numbers: Params) -> str:
+    config = numbers.spiral
+    seeds = ", ".join(map(str, config.seeds))
+    return (
+        f"Mean ± standard deviation over seeds {seeds}; {config.samples} samples"
+        f" ({numbers.sample.solver}, {numbers.sample.steps} steps) and {config.steps} optimiser"
+        f" steps each, over the last {config.cooldown} of which the learning rate falls to zero."
+        f" A spiral of {config.turns:g} turns; lengths in units of the gap between its"
+        f" arms, noise radius {config.noise:g}. Covered: share of the curve with a sample within"
+        f" the noise radius; off: share of samples farther than {spiral.OFF:g} noise radii from the"
+        " curve; memorised: share of samples over three times nearer to one training point than"
+        " to any other; nearest: mean distance to the nearest training point; transport:"
+        f" Wasserstein-1 distance to {config.samples} draws of the truth. `{study.BEST}` is picked"
+        f" among {config.moments} moments by that distance, which takes the truth; `{study.TRUTH}`"
+        f" is a fresh draw of {config.samples} in place of samples."
+    )
+
+
+def _cell(values: Sequence[float], form: str) -> str:
+    deviation = np.std(values, ddof=min(1, len(values) - 1))
+    return f"{np.mean(values):{form}} ± {deviation:{form}}"

@@ -1,4 +1,4 @@
-"""Methods of the study in the plane over many seeds: `python tests/benchmarks/toy.py`.
+"""Methods of the spiral study over many seeds: `python tests/benchmarks/toy.py`.
 
 For every number of points mean and error of the mean of what the study measures, and of each
 method's difference from plain training, seed by seed. Reads the table of a finished study.

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from toy import command as run_command
 from lirf import params, processor
 from lirf.studies import comparison as numbers
 from lirf.studies import plan
-from pipeline import comparison, graph
-from pipeline.comparison import Subject, Table
+from pipeline import graph
+from pipeline.comparison import __main__ as comparison
+from pipeline.comparison import jobs as wanted
+from pipeline.comparison.jobs import Job, Subject
+from pipeline.comparison.table import Table, check
 from stages.support import code
 
 WORK = '''
@@ -176,12 +180,12 @@ def test_a_failure_is_a_line_and_the_others_go_on(
     first: subprocess.CompletedProcess[str], project: Path, env: dict[str, str]
 ):
     assert first.returncode == 1, first.stdout + first.stderr
-    (line,) = re.findall(r"^\[\d/3\] digits-bad-0-\w+: failed: .*$", first.stdout, re.MULTILINE)
+    (line,) = re.findall(r"^methods-digits-bad-0: failed: .*$", first.stdout, re.MULTILINE)
     assert "train.batch = 13: nobody likes it; see " in line
     assert "nobody likes it" in (project / line.rpartition("see ")[2]).read_text()
     assert "Traceback" not in first.stdout + first.stderr
     assert "faces: nowhere: no such folder, 3 runs skipped" in first.stdout
-    rows = numbers.parse(table(project).read_text(), "runs.tsv")
+    rows = numbers.read(table(project))
     assert [(r["study"], r["method"], r["target"]) for r in rows] == [
         ("methods", "lirf", "final"), ("methods", "plain", "baseline"), ("parts", "lirf", "final"),
     ]  # fmt: skip
@@ -194,7 +198,7 @@ def test_a_failure_is_a_line_and_the_others_go_on(
 
 @pytest.mark.usefixtures("first")
 def test_a_row_has_its_metrics_and_its_protocol(project: Path):
-    rows = {r["method"]: r for r in numbers.parse(table(project).read_text(), "runs.tsv")}
+    rows = {r["method"]: r for r in numbers.read(table(project))}
     assert rows["lirf"]["memorised"] != rows["plain"]["memorised"]
     assert (rows["lirf"]["bank_rows"], rows["lirf"]["admitted"]) == (160, 0.25)
     assert (rows["plain"]["bank_rows"], rows["plain"]["admitted"]) == (110, None)
@@ -210,7 +214,7 @@ def test_a_row_has_its_metrics_and_its_protocol(project: Path):
 def test_finished_runs_leave_only_the_cache_and_nothing_in_the_project(project: Path):
     scratch = project / ".scratch" / "comparison"
     (left,) = (scratch / "trial" / "runs").iterdir()
-    assert left.name.startswith("digits-bad-0-")
+    assert left.name == "methods-digits-bad-0"
     assert not (left / "untracked.py").exists()
     assert not (left / "data" / "metrics" / "final.json").exists()
     assert not list((scratch / "trial").glob("source-*"))
@@ -238,18 +242,15 @@ def test_only_what_is_missing_runs_again(project: Path, env: dict[str, str]):
 
 @pytest.mark.usefixtures("first")
 def test_what_is_in_the_table_can_be_had_again(project: Path, env: dict[str, str]):
-    before = numbers.parse(table(project).read_text(), "runs.tsv")
+    before = numbers.read(table(project))
     began(env)
-    done = compare(project, env, "--again", "--keep", "--study", "parts")
-    assert "1 of 1 models are in" in done.stdout
-    assert "0 of 5 stages ran" in done.stdout
+    compare(project, env, "--again", "--keep", "--study", "parts")
     assert began(env) == [], "the cache has it all"
-    (folder,) = (project / ".scratch" / "comparison" / "trial" / "runs").glob("digits-lirf-0-*")
+    folder = project / ".scratch" / "comparison" / "trial" / "runs" / "parts-digits-lirf-0"
     assert (folder / "data" / "final" / "weights").exists()
     shutil.rmtree(folder)
-    after = numbers.parse(table(project).read_text(), "runs.tsv")
-    told = {"seconds", "ran"}
-    places = [{key: row[key] for key in row.keys() - told} for row in (*before, *after)]
+    after = numbers.read(table(project))
+    places = [{key: row[key] for key in row.keys() - {"seconds"}} for row in (*before, *after)]
     assert all(places.count(place) == 2 for place in places)
 
 
@@ -258,14 +259,13 @@ def test_a_check_at_other_code_runs_a_row_and_restamps_those_that_it_stands_for(
     project: Path, env: dict[str, str]
 ):
     before = table(project).read_bytes()
-    old = {r["study"]: r for r in numbers.parse(before.decode(), "") if r["method"] == "lirf"}
+    old = {r["study"]: r for r in numbers.read(table(project)) if r["method"] == "lirf"}
     began(env)
     options = ("--check", "--study", "methods", "--method", "lirf")
     (project / "work.py").write_text(WORK + "# edited\n")
     try:
         done = compare(project, env, *options)
-        after = {r["study"]: r for r in numbers.parse(table(project).read_text(), "")
-                 if r["method"] == "lirf"}  # fmt: skip
+        after = {r["study"]: r for r in numbers.read(table(project)) if r["method"] == "lirf"}
         (project / "work.py").write_text(WORK.replace("/ 255", "/ 256"))
         failed = compare(project, env, *options, check=False)
     finally:
@@ -361,7 +361,6 @@ def test_the_list_says_what_is_there_stale_and_missing(
         (["--seed", "9"], "--seed 9: no such seed; there are 0"),
         (["--images", "digits=x"], "--images digits=x: must be NAME=FOLDER, NAME one of: faces"),
         (["--jobs", "0"], "--jobs 0: must be at least 1"),
-        (["--render"], "--render: draws the default plan"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -374,23 +373,25 @@ def test_a_mistake_is_one_line(
     assert error.count("\n") == 1
 
 
-def jobs(document: dict[str, Any], folder: Path | None = None) -> list[comparison.Job]:
+def jobs(document: dict[str, Any], folder: Path | None = None) -> list[Job]:
     """Return the jobs of a plan whose baseline knows nothing of the rounds."""
     subjects = {
-        "evaluate@final": Subject("code of all", ("train", "initialize", "rounds", "models")),
-        "evaluate@baseline": Subject("code of some", ("train", "initialize.seed")),
-        "encode": Subject("code", ("autoencoder",)),
+        "final": Subject("code of all", ("train", "initialize", "rounds", "models")),
+        "baseline": Subject("code of some", ("train", "initialize.seed")),
     }
     agreed = params.validate(plan.Plan, document, "plan")
     runs = [r for r in plan.unroll(agreed, BASE, "plan") if folder or r.dataset != "faces"]
-    return comparison.make_jobs(runs, subjects, {"faces": folder} if folder else {})
+    return wanted.make_jobs(runs, subjects, {"faces": folder} if folder else {}, {})
+
+
+def of_code(job: Job, name: str) -> Job:
+    return replace(job, identity={**job.identity, "code": name})
 
 
 def test_equal_models_are_one_job_with_a_row_for_each():
     plain, bad, lirf = jobs(PLAN)
-    assert [r.study for r in lirf.rows] == ["methods", "parts"]
-    assert plain.key != bad.key
-    assert plain.shared == bad.shared == lirf.shared
+    assert [r.study for r in lirf.runs] == ["methods", "parts"]
+    assert plain.identity["params"] != bad.identity["params"]
     assert len({one.name for one in (plain, bad, lirf)}) == 3
 
 
@@ -406,15 +407,15 @@ def test_other_images_are_another_model(tmp_path: Path):
 def test_a_row_takes_the_place_of_a_stale_one(tmp_path: Path):
     plain, _, lirf = jobs(PLAN)
     rows = Table.load(tmp_path / "runs.tsv")
-    rows.put(lirf, {"memorised": 0.5})
-    rows.put(plain, {"memorised": 0.7})
+    rows.put(lirf.rows({"memorised": 0.5}))
+    rows.put(plain.rows({"memorised": 0.7}))
     assert rows.find(lirf) is not None
-    stale = comparison.replace(lirf, code="newer")
+    stale = of_code(lirf, "newer")
     assert rows.find(stale) is None
-    assert {rows.state(stale, r) for r in lirf.rows} == {"stale"}
-    rows.put(stale, {"memorised": 0.4})
-    again = Table.load(tmp_path / "runs.tsv")
-    assert [(r["study"], r["method"], r["memorised"]) for r in again.rows] == [
+    assert {rows.state(stale, r) for r in lirf.runs} == {"stale"}
+    rows.put(stale.rows({"memorised": 0.4}))
+    again = Table.load(tmp_path / "runs.tsv").rows.values()
+    assert [(r["study"], r["method"], r["memorised"]) for r in again] == [
         ("methods", "lirf", 0.4), ("methods", "plain", 0.7), ("parts", "lirf", 0.4),
     ]  # fmt: skip
     assert [p.name for p in tmp_path.iterdir()] == ["runs.tsv"]
@@ -423,25 +424,22 @@ def test_a_row_takes_the_place_of_a_stale_one(tmp_path: Path):
 def test_what_another_hand_writes_into_the_table_stays(tmp_path: Path):
     plain, _, lirf = jobs(PLAN)
     rows = Table.load(tmp_path / "runs.tsv")
-    Table.load(tmp_path / "runs.tsv").put(lirf, {"memorised": 0.5})
-    rows.put(plain, {"memorised": 0.7})
-    assert [r["method"] for r in Table.load(tmp_path / "runs.tsv").rows] == [
-        "lirf",
-        "plain",
-        "lirf",
-    ]
+    Table.load(tmp_path / "runs.tsv").put(lirf.rows({"memorised": 0.5}))
+    rows.put(plain.rows({"memorised": 0.7}))
+    found = [r["method"] for r in Table.load(tmp_path / "runs.tsv").rows.values()]
+    assert found == ["lirf", "plain", "lirf"]
 
 
 def test_a_baseline_depends_on_less_than_the_loop():
     stages = graph.read(ROOT)
     assert not any(":" in name for name in graph.select(stages, "", upstream=True))
-    assert comparison.RENDER in stages  # by name alone
-    baseline = comparison.subject(ROOT, stages, "evaluate@baseline")
-    final = comparison.subject(ROOT, stages, "evaluate@final")
+    assert "pipeline/studies/dvc.yaml:compare" in stages  # by name alone
+    baseline = wanted.subject(ROOT, stages, "evaluate@baseline")
+    final = wanted.subject(ROOT, stages, "evaluate@final")
     assert {"rounds", "admit"} <= {*final.keys}
     assert not {"rounds", "admit"} & {*baseline.keys}
     assert baseline.code != final.code
-    assert code.manifest("train").keys() >= comparison.NEUTRAL  # what it names is there
+    assert code.manifest("train").keys() >= wanted.NEUTRAL  # what it names is there
     assert (ROOT / comparison.PLAN).is_file()
 
 
@@ -449,23 +447,23 @@ def test_a_check_restamps_the_rows_of_code_that_gives_the_recorded_numbers(tmp_p
     plain, bad, lirf = jobs(PLAN)
     rows = Table.load(tmp_path / "runs.tsv")
     for job, share in ((plain, 0.7), (bad, 0.8), (lirf, 0.5)):
-        rows.put(comparison.replace(job, code="older"), {"memorised": share, "seconds": 1})
+        rows.put(of_code(job, "older").rows({"memorised": share, "seconds": 1}))
     every, again = [plain, bad, lirf], [plain, lirf]
     found = {
         plain.name: {"memorised": 0.7, "seconds": 9},
         lirf.name: {"memorised": 0.5000000000000001},
     }
-    assert not comparison._check(rows, every, again, found)
-    after = {row["method"]: row for row in Table.load(tmp_path / "runs.tsv").rows}
+    assert not check(rows, every, again, found)
+    after = {row["method"]: row for row in Table.load(tmp_path / "runs.tsv").rows.values()}
     assert (after["lirf"]["code"], after["lirf"].get("checked")) == ("older", None)
-    assert (after["bad"]["code"], after["bad"]["memorised"]) == (bad.code, 0.8)
+    assert (after["bad"]["code"], after["bad"]["memorised"]) == (bad.identity["code"], 0.8)
     assert after["bad"]["checked"] == "older by methods/digits/plain/0"
 
 
 def test_rows_are_known_by_former_names_of_params():
     own = Subject("code", ("train", "encode"))
     document = {"train": {"batch": 1}, "encode": {"views": 2}, "threads": 2}
-    then = comparison._pick({"train": {"batch": 1}, "encode": {"copies": 2}}, own.keys)
     names = {"encode.views": "encode.copies", "thr*": None}
-    assert comparison._recorded(document, "final", own, {"names": names}) == then
-    assert comparison._recorded(document, "final", own, {}) != then
+    then = wanted._renamed(document, names)
+    assert then == {"train": {"batch": 1}, "encode": {"copies": 2}}
+    assert own.numbers(then) != own.numbers(document) == own.numbers(wanted._renamed(document, {}))

@@ -61,7 +61,7 @@ ROWS = [
 def make(folder: Path, rows: list[dict[str, Any]] | None) -> dict[str, Out]:
     YAML().dump(PLAN, folder / "plan.yaml")
     if rows is not None:
-        (folder / "runs.tsv").write_text(comparison.tidy(rows))
+        (folder / "runs.tsv").write_text(comparison.write(rows))
     names = {"table": "table.md", "picture": "t.png", "ablations": "a.md", "curves": "curves"}
     out = {key: Out(folder / f".{name}.partial") for key, name in names.items()}
     compare(PARAMS, folder / "plan.yaml", folder / "runs.tsv", **out)

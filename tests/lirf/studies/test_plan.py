@@ -97,6 +97,17 @@ def test_a_row_wins_over_its_data_set_and_the_seed_over_both():
     assert runs["digits", "steps-40", 0].models["baseline"].steps == 40
 
 
+def test_a_role_is_the_model_that_has_it():
+    runs = plan.unroll(agreed(), BASE, "plan.yaml")
+    found = {(r.method, r.target) for r in runs if r.study == "methods"}
+    baselines = {(name, "baseline") for name in ("plain", "steps-40", "steps-80")}
+    assert found == baselines | {("lirf", "final")}
+    base = copy.deepcopy(BASE)
+    del base["models"]["baseline"]
+    with pytest.raises(ValueError, match=r"^plan\.yaml: studies\.methods\.plain .* no baseline"):
+        list(plan.unroll(agreed(), base, "plan.yaml"))
+
+
 def test_the_oracle_stands_behind_the_rows_that_it_chooses_among():
     found = list(plan.entries(agreed().studies["methods"]))
     assert [entry.method for entry in found] == ["plain", "steps-40", "steps-80", "oracle", "lirf"]
@@ -109,9 +120,10 @@ def test_the_oracle_stands_behind_the_rows_that_it_chooses_among():
     [
         ("headline", "method", "headline = method: there is no such study"),
         ("judged", "lirff", "judged = lirff: no row of study methods"),
-        ("targets", [{"metric": "copy", "at_most": 1}], "copy: no such metric; there are mem"),
+        ("targets", [{"metric": "copy", "at_most": 1}], "metric = copy: no such metric; there"),
         ("targets", [{"metric": "memorised"}], "needs `at_least` or `at_most`"),
-        ("contests", [{"against": "x", "on": ["memorised"]}], "contests.0.against = x: no row"),
+        ("targets", [{"metric": "recall", "against": "x", "at_least": 1}], "targets.0.against = x"),
+        ("studies/methods/rows/lirf/target", "final", "target = 'final': should be 'loop' or"),
         ("studies/methods/datasets", ["digit"], "studies.methods.datasets: digit: no such data"),
         ("studies/methods/rows/steps/label", "steps", "needs a {} for each of the 1 keys"),
         ("studies/methods/rows/steps/oracle_of", "plane", "oracle_of = plane: no such row"),

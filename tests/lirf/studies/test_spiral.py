@@ -85,7 +85,7 @@ def test_the_truth_scores_as_the_truth_and_copies_as_copies():
     true = measure(NOISY, NOISY.points(1000, 2), train, truth)
     assert true["covered"] > 0.99
     assert true["off"] < 0.01
-    # In the plane the distance to the curve is the half-normal distribution's mean.
+    # In two dimensions the distance to the curve is the half-normal distribution's mean.
     assert true["to_curve"] == pytest.approx(0.1 * np.sqrt(2 / np.pi), rel=0.1)
     memorised = measure(NOISY, np.repeat(train, 50, axis=0), train, truth)
     assert memorised["memorised"] == 1

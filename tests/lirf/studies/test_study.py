@@ -148,24 +148,3 @@ def test_the_label_says_what_was_done(seed: int):
     still, nothing = study.augment(points, 0, 0, 0, 4, seed)
     np.testing.assert_allclose(still, points.repeat(4, axis=0))
     assert not nothing.any()
-
-
-def test_the_table_has_mean_and_deviation_over_the_seeds():
-    numbers = tiny()
-    rows = [
-        {
-            "count": COUNT,
-            "seed": seed,
-            "method": method,
-            **dict.fromkeys(study.COLUMNS, 1 + seed / 2),
-        }
-        for method in study.METHODS
-        for seed in (0, 1)
-    ]
-    header, _, *lines = study.table(rows, numbers).splitlines()
-    assert header.count("|") == 3 + len(study.COLUMNS)
-    for line, method in zip(lines, study.METHODS, strict=False):
-        cells = " 1.250 ± 0.354 |" * (len(study.COLUMNS) - 1)
-        assert line == f"| {COUNT} | {method} |{cells} 1 ± 0 |"
-    assert "over seeds 0, 1; 40 samples" in lines[-1]
-    assert "60 optimiser steps each, over the last 10 of which the learning rate" in lines[-1]

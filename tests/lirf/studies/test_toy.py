@@ -1,4 +1,4 @@
-"""The pictures of the plane: drawn from their data alone, the same bytes each time."""
+"""What the spiral study shows: a table of means, and pictures that are the same bytes each time."""
 
 from pathlib import Path
 
@@ -7,11 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
+from lirf import params
 from lirf.store.space import Space
-from lirf.studies import toy
+from lirf.studies import study, toy
 from lirf.studies.spiral import Spiral
 from lirf.studies.study import Ground, Outcome
 
+LOADED = params.load(Path(__file__).parents[3] / "params.yaml")
+COUNT = 12
 CURVE = Spiral(turns=1.5, noise=0.1)
 
 
@@ -63,3 +66,26 @@ def test_fields_have_a_row_a_count_and_a_column_a_method(tmp_path: Path):
     assert changed[:340, :330].any()
     assert not changed[:, 345:].any()
     assert not changed[350:].any()
+
+
+def test_the_table_has_mean_and_deviation_over_the_seeds():
+    small = {"counts": (COUNT,), "seeds": (0, 1), "samples": 40, "steps": 60, "cooldown": 10}
+    spiral = LOADED.spiral.model_copy(update=small)
+    numbers = LOADED.model_copy(update={"spiral": spiral})
+    rows = [
+        {
+            "count": COUNT,
+            "seed": seed,
+            "method": method,
+            **dict.fromkeys(toy.COLUMNS, 1 + seed / 2),
+        }
+        for method in study.METHODS
+        for seed in (0, 1)
+    ]
+    header, _, *lines = toy.table(rows, numbers).splitlines()
+    assert header.count("|") == 3 + len(toy.COLUMNS)
+    for line, method in zip(lines, study.METHODS, strict=False):
+        cells = " 1.250 ± 0.354 |" * (len(toy.COLUMNS) - 1)
+        assert line == f"| {COUNT} | {method} |{cells} 1 ± 0 |"
+    assert "over seeds 0, 1; 40 samples" in lines[-1]
+    assert "60 optimiser steps each, over the last 10 of which the learning rate" in lines[-1]

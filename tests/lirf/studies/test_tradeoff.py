@@ -9,7 +9,7 @@ from PIL import Image, ImageColor
 
 from lirf import params
 from lirf.report import report
-from lirf.studies import plan, tradeoff
+from lirf.studies import comparison, plan, tradeoff
 
 PLAN = params.validate(
     plan.Plan,
@@ -59,6 +59,7 @@ ROWS = [
     row("lambda", "fixed-0.2", 0, memorised=0.3, frechet=0.8),
     row("lambda", "fixed-0.8", 0, memorised=0.2, frechet=0.9),
 ]
+FOUND = comparison.summarise(PLAN, ROWS)
 
 
 def pixels(path: Path, colour: str) -> int:
@@ -69,9 +70,11 @@ def pixels(path: Path, colour: str) -> int:
 
 
 def test_every_kind_of_point_is_there(tmp_path: Path):
-    tradeoff.tradeoff(PLAN, ROWS, tmp_path / "all.png")
-    tradeoff.tradeoff(PLAN, [r for r in ROWS if r["study"] == "methods"], tmp_path / "own.png")
-    tradeoff.tradeoff(PLAN, [r for r in ROWS if r["method"] != "lirf"], tmp_path / "plain.png")
+    tradeoff.tradeoff(PLAN, FOUND, tmp_path / "all.png")
+    own = comparison.summarise(PLAN, [r for r in ROWS if r["study"] == "methods"])
+    tradeoff.tradeoff(PLAN, own, tmp_path / "own.png")
+    plain = comparison.summarise(PLAN, [r for r in ROWS if r["method"] != "lirf"])
+    tradeoff.tradeoff(PLAN, plain, tmp_path / "plain.png")
     dot = str(tradeoff.DOT["color"])
     assert pixels(tmp_path / "all.png", dot) > pixels(tmp_path / "own.png", dot)
     assert pixels(tmp_path / "own.png", report.LOOP) > 30
@@ -81,8 +84,8 @@ def test_every_kind_of_point_is_there(tmp_path: Path):
 
 def test_drawings_are_the_same_bytes(tmp_path: Path):
     for name in ("one", "other"):
-        tradeoff.tradeoff(PLAN, ROWS, tmp_path / f"{name}.png")
-        tradeoff.ablation(PLAN, "lambda", ROWS, tmp_path / f"{name}-lambda.png")
+        tradeoff.tradeoff(PLAN, FOUND, tmp_path / f"{name}.png")
+        tradeoff.ablation(PLAN, "lambda", FOUND, tmp_path / f"{name}-lambda.png")
     for end in (".png", "-lambda.png"):
         assert (tmp_path / f"one{end}").read_bytes() == (tmp_path / f"other{end}").read_bytes()
 
@@ -90,7 +93,8 @@ def test_drawings_are_the_same_bytes(tmp_path: Path):
 @pytest.mark.parametrize("key", ["memorised", "frechet"])
 def test_a_missing_number_is_left_out(tmp_path: Path, key: str):
     rows = [r | {key: None} if r["method"] in ("lirf", "fixed-0.2") else r for r in ROWS]
-    tradeoff.tradeoff(PLAN, rows, tmp_path / "tradeoff.png")
-    tradeoff.ablation(PLAN, "lambda", rows, tmp_path / "lambda.png")
+    found = comparison.summarise(PLAN, rows)
+    tradeoff.tradeoff(PLAN, found, tmp_path / "tradeoff.png")
+    tradeoff.ablation(PLAN, "lambda", found, tmp_path / "lambda.png")
     assert pixels(tmp_path / "tradeoff.png", report.LOOP) == 0
     assert pixels(tmp_path / "lambda.png", report.LOOP) > 100
