@@ -103,7 +103,7 @@ def sample(options: argparse.Namespace) -> None:
 
 
 def nearest(options: argparse.Namespace) -> None:
-    """Draw images beside their nearest training images, and say how many are copies."""
+    """Draw images beside their nearest training images, and say how many are memorised."""
     _require_images(options.images, "--images")
     _require_images(options.training, "--training")
     if options.out.suffix.lower() != ".png":
@@ -113,8 +113,8 @@ def nearest(options: argparse.Namespace) -> None:
     from lirf.autoencoder import model as ae
     from lirf.features import features
     from lirf.images import decode, folder
-    from lirf.measure import metrics
     from lirf.measure import nearest as nearest_images
+    from lirf.measure.memorised import find_memorised
     from lirf.publish import export
     from lirf.report import pictures
     from lirf.training import devices
@@ -136,12 +136,12 @@ def nearest(options: argparse.Namespace) -> None:
     shown_RCHW, train_NCHW = read(options.images)[: options.first], read(options.training)
     extract = features.of("pixels").extract
     known_VNCHW = nearest_images.versions(train_NCHW, round_trip)
-    memorised = metrics.find_memorised(
+    memorised = find_memorised(
         extract(shown_RCHW), np.stack([extract(known) for known in known_VNCHW]), NEAREST
     )
     notes = [
-        f"{distance:.2f}, {ratio:.2f}{' copy' if copy else ''}"
-        for distance, ratio, copy in zip(
+        f"{distance:.2f}, {ratio:.2f}{' memorised' if found else ''}"
+        for distance, ratio, found in zip(
             memorised.distance[:, 0], memorised.ratio, memorised.memorised, strict=True
         )
     ]
@@ -149,12 +149,12 @@ def nearest(options: argparse.Namespace) -> None:
         nearest_images.panel(shown_RCHW, train_NCHW, memorised, notes),
         f"{len(notes)} images, each beside its {memorised.nearest.shape[1]} nearest training ones.",
         "Numbers: distance to the nearest in pixels (0 to 1 each);",
-        "that over the distance to the second: below 1/3 a copy (framed).",
+        "that over the distance to the second: below 1/3 memorised (framed).",
     )
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with whole(options.out) as path:
         pictures.save(picture, path)
-    print(f"{int(memorised.memorised.sum())} of {len(notes)} images are copies")  # noqa: T201
+    print(f"{int(memorised.memorised.sum())} of {len(notes)} images are memorised")  # noqa: T201
 
 
 def push(options: argparse.Namespace) -> None:

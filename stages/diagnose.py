@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from lirf.measure import collapse
-from lirf.measure.metrics import MEMORISED_RATIO
+from lirf.measure.collapse import Paths
+from lirf.measure.memorised import MEMORISED_RATIO
 from lirf.neighbours import search
-from lirf.params import Params
-from lirf.report import report, tables
+from lirf.params import Diagnose, Params
+from lirf.report import figures, tables
 from lirf.sampling import sampler
 from lirf.store import banks, files
 from lirf.store.space import flat
@@ -69,8 +70,6 @@ def diagnose(
     space.require(old.space, str(bank))
     space.require(others.space, str(heldout))
     known = _known(old, others)
-    real_ND, group_N = known.real
-
     noise_MCHW = sampler.noise(
         sampler.seeds(numbers.seed, "diagnose", numbers.samples), space.shape
     ).to(where)
@@ -78,22 +77,11 @@ def diagnose(
     batch = sampler.batch(field, space.shape, params.sample, where)
     try:
         paths = collapse.follow(field, noise_MCHW, anchors_NCHW, numbers.path_steps, batch)
-        ends_MD = paths.ends.flatten(1).numpy()
-        near = collapse.nearness(ends_MD, real_ND, group_N)
-        memorised_M = near.ratio < MEMORISED_RATIO
-        bins = collapse.by_density(
-            near, memorised_M, real_ND, group_N, numbers.neighbours, numbers.bins
-        )
+        found, bins = _collapse(paths, known, numbers)
     except ValueError as error:
         raise ValueError(f"diagnose {run}: {error}") from None
     document = {
-        "collapse_real": collapse.score(near, collapse.own_nearness(real_ND, group_N)),
-        "collapse_bank": collapse.score(
-            collapse.nearness(ends_MD, known.bank, known.group),
-            collapse.own_nearness(known.bank, known.group),
-        ),
-        "memorised_latents": float(memorised_M.mean()),
-        "distance_to_memorising": float(paths.distance.mean()),
+        **found,
         **_hausdorff(known),
         "reference_latents": known.split,
         "n_reference_latents": len(known.reference),
@@ -107,7 +95,27 @@ def diagnose(
     curve = {"t": paths.times.tolist(), "distance": paths.distance.tolist()}
     distance.write_text(tables.tsv(tables.transposed(curve), write=tables.short))
     density.write_text(tables.tsv(map(vars, bins), write=tables.short))
-    report.diagnosis(run, paths.times, paths.distance, bins, picture)
+    figures.diagnosis(run, paths.times, paths.distance, bins, picture)
+
+
+def _collapse(
+    paths: Paths, known: Known, numbers: Diagnose
+) -> tuple[dict[str, float], list[collapse.Bin]]:
+    """Return how far a model has collapsed, and the memorised samples by local density."""
+    ends_MD, real = paths.ends.flatten(1).numpy(), known.real
+    near = collapse.nearness(ends_MD, *real)
+    memorised_M = near.ratio < MEMORISED_RATIO
+    whole = known.bank, known.group
+    document = {
+        "collapse_real": collapse.score(near, collapse.own_nearness(*real)),
+        "collapse_bank": collapse.score(
+            collapse.nearness(ends_MD, *whole), collapse.own_nearness(*whole)
+        ),
+        "memorised_latents": float(memorised_M.mean()),
+        "distance_to_memorising": float(paths.distance.mean()),
+    }
+    bins = collapse.by_density(near, memorised_M, *real, numbers.neighbours, numbers.bins)
+    return document, bins
 
 
 def _known(old: banks.Bank, others: banks.Bank) -> Known:

@@ -15,9 +15,9 @@ from PIL.Image import Image
 from lirf.autoencoder import model as autoencoding
 from lirf.features import features as feature_spaces
 from lirf.features.features import Encoder, Features
-from lirf.measure import metrics as measures
+from lirf.measure import evaluation
 from lirf.measure import nearest as nearest_images
-from lirf.measure.metrics import Memorised
+from lirf.measure.memorised import Memorised
 from lirf.params import Params
 from lirf.report import pictures
 from lirf.sampling import mixup, sampler
@@ -97,7 +97,7 @@ def evaluate(
         real.train,
         lambda images_NCHW: autoencoding.decode(decoder, encode(images_NCHW), space, batch, device),
     )
-    values, memorised = measures.compare(
+    values, memorised = evaluation.compare(
         features.extract(fake_MCHW),
         features.extract(real.reference),
         np.stack([features.extract(images_NCHW) for images_NCHW in known_VNCHW]),

@@ -14,7 +14,8 @@ from lirf.measure import verdict
 from lirf.params import Params
 from lirf.report import page as pages
 from lirf.report import pictures
-from lirf.report.page import Content, Descent, Measured, Neighbour, Sample
+from lirf.report.cards import Measured
+from lirf.report.page import Content, Descent, Neighbour, Sample
 from lirf.store import banks, files, lineage, parts
 from lirf.store.banks import Bank
 from lirf.store.lineage import Lineage

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from lirf.params import Params
-from lirf.report import pictures, tables
+from lirf.report import figures, pictures, tables
 from lirf.report import report as reporting
 from stages.support import command, results
 from stages.support.command import Out
@@ -43,11 +43,11 @@ def report(
     in_order = [found.rows[run] for run in (*params.baselines, *params.loop)]
     table.write_text(reporting.table(in_order, protocol))
     in_loop = [found.rows[run] for run in params.loop]
-    reporting.curves(in_loop, found.rows[base] if base else None, curves)
+    figures.curves(in_loop, found.rows[base] if base else None, curves)
     in_turn = {run: loss[run] for run in params.loop}
-    reporting.losses(in_turn, loss[base] if base else None, losses)
+    figures.losses(in_turn, loss[base] if base else None, losses)
     collapsed = [diagnoses[run] for run in params.loop]
-    reporting.collapse(collapsed, diagnoses[base] if base else None, collapse)
+    figures.collapse(collapsed, diagnoses[base] if base else None, collapse)
     pictures.save(side_by_side, samples)
 
 

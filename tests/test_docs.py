@@ -18,6 +18,8 @@ from dvc.cli.parser import get_main_parser
 from ruamel.yaml import YAML
 
 from lirf import params
+from lirf.measure.table import METRICS
+from lirf.report import tables
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -100,8 +102,15 @@ def parts() -> str:
     return "\n".join([*lines, ""])
 
 
+def meanings() -> str:
+    """Return what each metric means, and what it is held against."""
+    rows = [[metric.head, metric.meaning, metric.against] for metric in METRICS]
+    return tables.markdown(["number", "meaning", "against"], rows, "l") + "\n"
+
+
 BLOCKS = {
     "results": (README, results),
+    "meanings": (ROOT / "docs" / "metrics.md", meanings),
     **{write.__name__: (ROOT / "docs" / "comparison.md", write) for write in (comparison, parts)},
 }
 

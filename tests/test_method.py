@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 
 from lirf import params
 from lirf.densify import rounds
-from lirf.measure import metrics
+from lirf.measure.memorised import find_memorised
 from lirf.sampling import sampler, seeds
 from lirf.store.space import Space
 from lirf.training import loop, state
@@ -40,7 +40,7 @@ class Found:
 
     def memorised(self, rows_MD: np.ndarray) -> float:
         """Return the share of rows that are memorised real ones."""
-        return metrics.find_memorised(rows_MD, self.real[None]).share
+        return find_memorised(rows_MD, self.real[None]).share
 
 
 def numbers() -> params.Params:

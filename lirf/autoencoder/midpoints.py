@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lirf.measure import metrics
+from lirf.measure.distances import frechet
 from lirf.neighbours.search import nearest, nearest_of_others
 
 STRIP = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -62,7 +62,7 @@ def judge(
     ratios = {
         f"midpoint_distance{name}": _distance(one, heldout_HF) / real for name, one in sets.items()
     }
-    return {**ratios, "midpoint_frechet": metrics.frechet(middle_PF, heldout_HF).value}
+    return {**ratios, "midpoint_frechet": frechet(middle_PF, heldout_HF).value}
 
 
 def _distance(rows_MF: np.ndarray, heldout_HF: np.ndarray) -> float:

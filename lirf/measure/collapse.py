@@ -3,8 +3,8 @@
 The exact minimiser of the loss over N anchors, u* (`rectified.closed_form`), ends every path on an
 anchor; a field that nears it draws memorised samples. Three looks at that, none of which needs a
 held-out image: the distance to u* along the field's own paths, how near the paths end to an anchor
-in comparison with how near the anchors are to one another, and where among the anchors copies fall.
-Beside them the two directed Hausdorff distances between sets of latents.
+in comparison with how near the anchors are to one another, and where among the anchors memorised
+samples fall. Beside them the two directed Hausdorff distances between sets of latents.
 
 An image and its mirrored twin are two anchors of u* and one *group*: a twin is never the "other"
 image. Shapes: `M` paths, `N` anchors, `S` steps of a path.
@@ -127,7 +127,7 @@ def score(samples: Nearness, own: Nearness) -> float:
     """Return the collapse of samples onto anchors: 1 - mean ratio / mean ratio of the anchors.
 
     An anchor that is left out stands to the others as a new image of the same kind would. So
-    samples that are as new as that score 0, copies score 1, and samples that lie between the
+    samples that are as new as that score 0, memorised ones 1, and samples that lie between the
     anchors, such as those of a field that has learned little, score slightly below 0. Unlike the
     distance to the nearest anchor, the ratio does not fall because samples crowd at the mean.
     """
@@ -142,11 +142,11 @@ def by_density(
     k: int,
     bins: int,
 ) -> list[Bin]:
-    """Share the anchors out by local density, densest first, and count the copies in each bin.
+    """Share the anchors out by local density, densest first, and the memorised samples among them.
 
-    `copied_M` (bool) says which samples are copies. The density of an anchor is measured by its
-    distance to its k-th nearest anchor of another group; bins hold equally many anchors, give or
-    take one. Memorisation is not even: it depends on how well the surroundings of an anchor are
+    `memorised_M` (bool) says which samples are memorised. The density of an anchor is measured by
+    its distance to its k-th nearest anchor of another group; bins hold equally many anchors, give
+    or take one. Memorisation is not even: it depends on how well the surroundings of an anchor are
     covered (arXiv 2606.14390).
 
     Raises:

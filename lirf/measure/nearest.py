@@ -1,4 +1,4 @@
-"""Samples beside their nearest training images: what a copy can be of, and a picture of it.
+"""Samples beside their nearest training images: what they can have memorised, and a picture of it.
 
 Images are uint8 NCHW.
 """
@@ -11,14 +11,14 @@ import numpy as np
 from PIL import Image
 
 from lirf.images.transforms import mirror
-from lirf.measure.metrics import Memorised
+from lirf.measure.memorised import Memorised
 from lirf.report import pictures
 
 
 def versions(
     train_NCHW: np.ndarray, round_trip: Callable[[np.ndarray], np.ndarray]
 ) -> list[np.ndarray]:
-    """Return all that a sample can be a copy of: the images, mirrored, and both after the trip.
+    """Return all that can be memorised: the images, mirrored, and both after the round trip.
 
     `round_trip` is the autoencoder's: a blurred image of the training set is not a new one.
     """
@@ -34,10 +34,10 @@ def mirrored(version: np.ndarray) -> np.ndarray:
 def panel(
     samples_RCHW: np.ndarray, train_NCHW: np.ndarray, memorised: Memorised, notes: Sequence[str]
 ) -> Image.Image:
-    """Draw a row for each sample: itself, its nearest training images, a note; copies are framed.
+    """Draw a row for each sample: itself, its nearest training images, a note.
 
-    The first R rows of `copies` are those of the samples, of the `versions` of `train_NCHW`. An
-    image that is nearest mirrored is shown so.
+    The first R rows of `memorised` are those of the samples, of the `versions` of `train_NCHW`.
+    Memorised ones are framed; an image that is nearest mirrored is shown so.
     """
     count = len(samples_RCHW)
     index_RK = memorised.nearest[:count]

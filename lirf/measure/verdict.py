@@ -1,9 +1,9 @@
-"""The verdict on a finished run: is it good, and is it new or a copy? By rules, from the numbers.
+"""The verdict on a finished run: is it good, and is it new? By rules, from the numbers.
 
-A *result* is as in `lirf.report.report`: a flat mapping of one model. The rules are few and
-stated in `RULES`, so that a reader can apply them to the table by hand:
+A *result* is as in `lirf.report.report`: a flat mapping of one model. The rules are few, and the
+answers state them, so that a reader can apply them to the table by hand:
 
-- new or a copy: the share of copies alone, against a threshold and against one half;
+- new: the share of memorised samples alone, against a threshold and against one half;
 - good: every measure of quality is better than, as good as, or worse than the baseline's, beyond
   what the number of images makes chance; the answer counts them.
 """
@@ -15,14 +15,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lirf.measure import table
+from lirf.measure.table import Metric
 from lirf.params import Page
 
 Result = Mapping[str, Any]
 Judgement = Literal["better", "same", "worse", "unknown"]
 
-QUALITY = ("precision", "recall", "density", "coverage", "frechet", "vendi")
-"""What decides whether samples are good, all against images that no model has seen."""
-NAMES = {"frechet": "Frechet distance", "vendi": "Vendi score"}
+QUALITY = tuple(one for one in table.JUDGED if one.against != "training images")
+"""What decides whether samples are good, without a look at what the model was trained on."""
 SIGMAS = 2
 """Two shares differ when they are this many standard errors of their difference apart."""
 
@@ -70,31 +71,28 @@ def judge(
     round admitted.
     """
     judged: dict[str, Judgement] = {
-        key: compare(key, final, baseline or {}, policy) for key in ("memorised", *QUALITY)
+        metric.key: compare(metric, final, baseline or {}, policy) for metric in table.JUDGED
     }
     new = _new(final, baseline, policy)
     good = _good(final, judged, policy, same_steps) if baseline else NO_BASELINE
     return Verdict(_headline(new, good), new, good, judged, _notes(final, rounds), same_steps)
 
 
-def compare(key: str, result: Result, baseline: Result, policy: Page) -> Judgement:
-    """Say whether a measure is better than the baseline's, beyond chance where that is known.
+def compare(metric: Metric, result: Result, baseline: Result, policy: Page) -> Judgement:
+    """Say whether a metric is better than the baseline's, beyond chance where that is known.
 
     Shares differ when they are SIGMAS standard errors apart, as if the two were independent; they
-    share their noise, so this errs towards "same". Other measures differ by more than
+    share their noise, so this errs towards "same". Other metrics differ by more than
     `policy.margin` of the baseline's; density by its distance from 1.
     """
-    mine, theirs = result.get(key), baseline.get(key)
+    mine, theirs = result.get(metric.key), baseline.get(metric.key)
     if mine is None or theirs is None:
         return "unknown"
-    if key == "density":
-        gain, least = abs(theirs - 1) - abs(mine - 1), policy.margin * theirs
-    else:
-        gain = (theirs - mine) if key in {"memorised", "frechet"} else (mine - theirs)
-        least = policy.margin * abs(theirs)
-    if key in {"memorised", "precision", "recall", "coverage"}:
-        n = result["n_fake" if key in {"memorised", "precision"} else "n_reference"]
-        least = SIGMAS * math.sqrt((mine * (1 - mine) + theirs * (1 - theirs)) / n)
+    gain = metric.worth(mine) - metric.worth(theirs)
+    least = policy.margin * abs(theirs)
+    if metric.share_of:
+        variance = mine * (1 - mine) + theirs * (1 - theirs)
+        least = SIGMAS * math.sqrt(variance / result[metric.share_of])
     if abs(gain) <= least:
         return "same"
     return "better" if gain > 0 else "worse"
@@ -112,15 +110,15 @@ def _new(final: Result, baseline: Result | None, policy: Page) -> Answer:
     """Answer whether the samples are new."""
     memorised, n = final["memorised"], final["n_fake"]
     rule = (
-        f"New: at most {_percent(policy.memorised)} of the samples are copies."
-        " Copies: at least half. Partly copies: anything between. A sample is a copy when its"
-        " nearest training image, mirrored or not, or what the autoencoder makes of it,"
+        f"New: at most {_percent(policy.memorised)} of the samples are memorised."
+        " Memorised: at least half. Partly memorised: anything between. A sample is memorised when"
+        " its nearest training image, mirrored or not, or what the autoencoder makes of it,"
         " is closer than a third of the second nearest."
     )
     low, high = interval(memorised, n)
     beside = f"; of the baseline's, {_count(baseline['memorised'], n)}" if baseline else ""
     sentence = (
-        f"{_count(memorised, n)} of {n} samples are copies of a training image"
+        f"{_count(memorised, n)} of {n} samples are memorised training images"
         f" ({_percent(memorised)};"
         f" between {_percent(low)} and {_percent(high)} of all it would draw, at two standard"
         f" errors){beside}."
@@ -129,14 +127,14 @@ def _new(final: Result, baseline: Result | None, policy: Page) -> Answer:
         return Answer("New", "good", sentence, rule)
     if memorised >= 0.5:
         return Answer("Memorised", "bad", sentence, rule)
-    return Answer("Partly copies", "mixed", sentence, rule)
+    return Answer("Partly memorised", "mixed", sentence, rule)
 
 
 def _good(final: Result, judged: Mapping[str, Judgement], policy: Page, same_steps: bool) -> Answer:
     """Answer whether the samples are good."""
     steps = " and as many steps" if same_steps else ""
     rule = (
-        "Each of precision, recall, density, coverage, Frechet distance and Vendi score is held"
+        f"Each of {_join([metric.name for metric in QUALITY])} is held"
         f" against the baseline's, which has the same network{steps}, but no rounds."
         f" Shares differ when they are more than {SIGMAS} standard errors apart; the"
         f" others when they differ by more than {_percent(policy.margin)}, density in its distance"
@@ -148,11 +146,11 @@ def _good(final: Result, judged: Mapping[str, Judgement], policy: Page, same_ste
             "Cannot be told",
             "unknown",
             "There are too few held-out images, so quality was measured against the training"
-            " images, which rewards copies.",
+            " images, which rewards memorising.",
             rule,
         )
     better, same, worse = (
-        [NAMES.get(key, key) for key in QUALITY if judged[key] == word]
+        [metric.name for metric in QUALITY if judged[metric.key] == word]
         for word in ("better", "same", "worse")
     )
     clauses = [
@@ -181,9 +179,9 @@ def _good(final: Result, judged: Mapping[str, Judgement], policy: Page, same_ste
 def _headline(new: Answer, good: Answer) -> str:
     """Return the verdict in one sentence."""
     whose = {
-        "New": "New images, not copies",
-        "Partly copies": "In part copies of the training images",
-        "Memorised": "Copies of the training images",
+        "New": "New images, not memorised ones",
+        "Partly memorised": "In part memorised training images",
+        "Memorised": "Memorised training images",
     }[new.word]
     how = {
         "Good": "better than the baseline's",

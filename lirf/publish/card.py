@@ -1,4 +1,4 @@
-"""The card of a published model: what it is, from what, how good, how much of it is copied."""
+"""The card of a published model: what it is, from what, how good, how much of it is memorised."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lirf.report import report
 SAMPLES = "samples.png"
 COLOURS = {"grey": "grey", "rgb": "colour"}
 MEASURES = """\
-Copies: share of samples whose nearest training image (mirrored or not) is closer than a third of
+Memorised: share of samples whose nearest training image (mirrored or not) is closer than a third of
 the second nearest. Precision: share of samples that fall among the reference images; recall: share
 of reference images that fall among the samples; density and coverage are their robust forms.
 Frechet: between Gaussians in the stated features, which are not FID's. Vendi: effective number of
@@ -65,7 +65,7 @@ def write(facts: Facts) -> str:
             f" Trained from scratch on {facts.images['train']} images by Latent Iterative"
             " Refinement Flow (arXiv 2509.19903): flow matching in the latent space of"
             f" {_space(facts)} autoencoder, on a set that is made denser round by round so that"
-            " samples are not copies.\n",
+            " samples are not memorised.\n",
             f"![samples, not chosen]({SAMPLES})\n",
             _use(facts),
             _data(facts),
@@ -157,10 +157,11 @@ def _memorisation(facts: Facts) -> str:
     return f"""\
 ## Memorisation
 
-{memorised:.1%} of {facts.result["n_fake"]} samples are copies of a training image or of what the
-autoencoder makes of one{beside}. Collapse onto the training images, 0 where
-samples are as new as a left-out image would be and 1 where all are copies: {collapse:.3f}{below}.
-Both look at nearest neighbours only: a sample that is no copy may still
+{memorised:.1%} of {facts.result["n_fake"]} samples are memorised: a training image, or what the
+autoencoder makes of one, almost unchanged{beside}. Collapse onto the training
+images, 0 where samples are as new as a left-out image would be and 1 where all are memorised:
+{collapse:.3f}{below}.
+Both look at nearest neighbours only: a sample that is not memorised may still
 show a detail, a person or a mark of a training image.
 """
 

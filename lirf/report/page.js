@@ -52,8 +52,8 @@
     const at = Number(tile.dataset.at), sample = data.samples[model][at];
     const slot = (name) => card.querySelector(`[data-slot=${name}]`);
     slot("number").textContent = at + 1;
-    slot("mark").textContent = sample.memorised ? "a copy" : "not a copy";
-    slot("mark").dataset.mark = sample.memorised ? "copy" : "new";
+    slot("mark").textContent = sample.memorised ? "memorised" : "not memorised";
+    slot("mark").dataset.mark = sample.memorised ? "memorised" : "new";
     slot("picture").src = tile.firstElementChild.src;
     slot("bar").style.width = Math.min(100, 100 * sample.ratio) + "%";
     slot("ratio").textContent = sample.ratio.toFixed(2);

@@ -1,4 +1,4 @@
-"""Pictures of small images: grids, originals beside copies, captions, bytes that never change.
+"""Pictures of small images: grids, pairs, neighbours, captions, bytes that never change.
 
 Images are uint8 NCHW with one channel (grey) or three (RGB). Small images are enlarged by whole
 factors without interpolation, so that every pixel that a model produced can be seen.

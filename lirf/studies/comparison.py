@@ -14,15 +14,16 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from lirf.measure.table import METRICS, STEPS, Metric
 from lirf.report import tables
-from lirf.report.report import COLUMNS, Column, protocol_line
+from lirf.report.report import protocol_line
 from lirf.report.tables import Row
 from lirf.studies.plan import PLACE, Entry, Plan, entries
 
 RAN = ("seconds", "ran", "threads", "instructions", "device", "params", "code", "checked")
 """What says how and by what a row came to be: no number of the model."""
 
-SHOWN = (*COLUMNS, Column("train_steps", "steps", ".0f", "", "optimiser steps in all"))
+SHOWN = (*METRICS, STEPS)
 PROTOCOL = (
     "n_fake", "n_train", "n_reference", "reference", "flip", "features", "feature_hash",
     "neighbours", "resolution", "resize", "evaluate_seed", "images",
@@ -194,23 +195,23 @@ def _study(plan: Plan, summaries: Summaries, name: str) -> list[str]:
         lines = [
             [
                 one.entry.label + ("" if one.seeds == most.seeds else f" ({one.seeds})"),
-                *(_cell(one, column) for column in SHOWN),
+                *(_cell(one, metric) for metric in SHOWN),
             ]
             for one in shown
         ]
         parts += [
             f"**{dataset}**",
-            tables.markdown(["", *(column.head for column in SHOWN)], lines),
+            tables.markdown(["", *(metric.head for metric in SHOWN)], lines),
             f"Mean{' ± standard deviation' * (len(most.rows) > 1)} over {most.seeds}.",
             _protocol([row for one in found for row in one.rows]),
         ]
     return parts
 
 
-def _cell(summary: Summary, column: Column) -> str:
-    mean, deviation = summary.mean(column.key), summary.deviation(column.key)
-    spread = f" ± {deviation:{column.form}}" if deviation else ""
-    return "–" if math.isnan(mean) else f"{mean:{column.form}}{spread}"
+def _cell(summary: Summary, metric: Metric) -> str:
+    mean, deviation = summary.mean(metric.key), summary.deviation(metric.key)
+    spread = f" ± {deviation:{metric.form}}" if deviation else ""
+    return "–" if math.isnan(mean) else f"{mean:{metric.form}}{spread}"
 
 
 def _protocol(rows: Sequence[Row]) -> str:

@@ -14,13 +14,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from lirf import params
+from lirf.measure.table import JUDGED
 from lirf.params import Name, Params, Section, Seed
-from lirf.report.report import COLUMNS
 from lirf.studies.overrides import Overrides, override
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")]
 
-METRICS = tuple(column.key for column in COLUMNS if column.better)
+METRICS = tuple(metric.key for metric in JUDGED)
 
 PLACE = ("study", "dataset", "method", "seed")
 """What tells the runs of a plan, and the rows of its table, apart."""

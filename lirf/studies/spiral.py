@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from lirf.measure import metrics
+from lirf.measure.memorised import find_memorised
 
 CIRCLE = 1 / (2 * math.pi)  # radius of the involute's circle: arms one unit apart
 START = math.pi
@@ -93,7 +93,7 @@ def measure(
     - `transport`: Wasserstein-1 distance to `truth_M2`.
     """
     to_curve_M = spiral.distance(samples_M2)
-    memorised = metrics.find_memorised(samples_M2, train_N2[None])
+    memorised = find_memorised(samples_M2, train_N2[None])
     return {
         "to_curve": float(to_curve_M.mean()),
         "covered": spiral.covered(samples_M2),

@@ -13,7 +13,7 @@ import torch
 from lirf.objectives.base import Field
 from lirf.params import Params
 from lirf.report import tables
-from lirf.report.report import BASELINE, GREY, LOOP, drawing
+from lirf.report.style import BASELINE, GREY, LOOP, drawing
 from lirf.studies import spiral, study
 from lirf.studies.study import Ground, Outcome
 

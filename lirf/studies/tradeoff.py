@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lirf.report.report import BASELINE, COLUMNS, GREY, LOOP, SHARES, Column, drawing
+from lirf.measure.table import MEASURED, Metric
+from lirf.report.style import BASELINE, GREY, LOOP, drawing
 from lirf.studies.comparison import Summaries, Summary
 from lirf.studies.plan import Entry, Plan, entries
 
@@ -82,11 +83,11 @@ def ablation(plan: Plan, name: str, summaries: Summaries, path: Path) -> None:
     shown = [entry for entry in entries(study) if not entry.rivals]
     ticks = [textwrap.fill(entry.label, WRAP) for entry in shown]
     wide = sum(map(len, ticks)) > 34
-    columns = [column for column in COLUMNS if column.key not in ("vendi", "bank_rows")]
+    metrics = [metric for metric in MEASURED if metric.against != "samples"]
     with drawing(path, 11, 6 + 0.06 * max(map(len, ticks)) * wide) as figure:
         grid = figure.subplots(2, 3, sharex=True)
-        for axes, column in zip(grid.flat, columns, strict=True):
-            _metric(axes, plan, name, shown, summaries, column)
+        for axes, metric in zip(grid.flat, metrics, strict=True):
+            _metric(axes, plan, name, shown, summaries, metric)
             axes.set_xticks(range(len(ticks)), ticks, rotation=90 if wide else 0)
         handles, labels = grid.flat[0].get_legend_handles_labels()
         handles += grid.flat[0].plot([], color=GREY, linestyle="--", linewidth=1)
@@ -96,7 +97,7 @@ def ablation(plan: Plan, name: str, summaries: Summaries, path: Path) -> None:
 
 
 def _metric(
-    axes: Axes, plan: Plan, name: str, shown: list[Entry], summaries: Summaries, column: Column
+    axes: Axes, plan: Plan, name: str, shown: list[Entry], summaries: Summaries, metric: Metric
 ) -> None:
     """Draw one metric of an ablation."""
     study = plan.studies[name]
@@ -104,16 +105,16 @@ def _metric(
     highest = [0.0]
     for dataset, colour in zip(study.datasets, COLOURS, strict=False):
         found = [summaries[name, dataset].get(entry.method) for entry in shown]
-        y = np.array([one.mean(column.key) if one else np.nan for one in found])
-        bars = np.array([one.deviation(column.key) if one else 0 for one in found])
+        y = np.array([one.mean(metric.key) if one else np.nan for one in found])
+        bars = np.array([one.deviation(metric.key) if one else 0 for one in found])
         axes.errorbar(range(len(y)), y, bars, fmt=form, capsize=2, color=colour, label=dataset)
         main = summaries.get((plan.headline, dataset), {}).get(plan.reference)
-        reference = main.mean(column.key) if main else np.nan
+        reference = main.mean(metric.key) if main else np.nan
         axes.axhline(reference, color=colour, linestyle="--", linewidth=1)
         highest += [*(y + bars), reference]
     top = np.nanmax(highest) * 1.1 or 1.0
-    axes.set_ylim(0, min(top, 1.03) if column.key in SHARES else top)
-    axes.set_title(column.head, loc="left", fontweight="bold")
+    axes.set_ylim(0, min(top, 1.03) if metric.share_of else top)
+    axes.set_title(metric.head, loc="left", fontweight="bold")
     axes.margins(x=0.08)
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from lirf.measure.table import MEASURED
 from lirf.params import Params
-from lirf.report import report as reporting
 from lirf.store import files
 
-METRICS = [column.key for column in reporting.COLUMNS if column.key != "bank_rows"]
+METRICS = [metric.key for metric in MEASURED]
 NO_PROTOCOL = {*METRICS, "frechet_reason", "train_steps", "loss"}
 
 Document = dict[str, Any]

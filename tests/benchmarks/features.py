@@ -14,7 +14,7 @@ from pathlib import Path
 from finished import ROOT, Finished
 
 from lirf.features import features
-from lirf.measure import metrics
+from lirf.measure import evaluation
 
 NEIGHBOURS = 5
 COLUMNS = ("precision", "recall", "density", "coverage", "frechet")
@@ -35,7 +35,7 @@ def main() -> None:
     for space in (features.of("pixels"), run.latents()):
         real_NF, known_VNF = space.extract(run.heldout[half:]), space.extract(run.train)[None]
         for name, images in scored.items():
-            found, _ = metrics.compare(space.extract(images), real_NF, known_VNF, NEIGHBOURS)
+            found, _ = evaluation.compare(space.extract(images), real_NF, known_VNF, NEIGHBOURS)
             values = (found[column] for column in COLUMNS)
             shown = (f"{value:.3f}" if isinstance(value, float) else "–" for value in values)
             print(f"| {space.name} | {name} | {' | '.join(shown)} |", flush=True)

@@ -23,8 +23,10 @@ from finished import CPU, ROOT, Finished
 
 from lirf import params
 from lirf.features import features
-from lirf.measure import metrics, nearest
-from lirf.report import report, tables
+from lirf.measure import nearest
+from lirf.measure.distances import frechet
+from lirf.measure.memorised import find_memorised
+from lirf.report import style, tables
 from lirf.sampling import sampler
 
 STEPS = {
@@ -77,8 +79,8 @@ def measure(data: Path, samples: int, solvers: dict[str, tuple[int, ...]]) -> li
             drawn = [z.numpy() for z in sampler.sample(counted, noise, shape, config, CPU)]
             took = time.process_time() - began
             fake_MF = extract(run.decode(np.concatenate(drawn)))
-            distance = metrics.frechet(fake_MF, real_NF).value
-            memorised = metrics.find_memorised(fake_MF, known_VNF).share
+            distance = frechet(fake_MF, real_NF).value
+            memorised = find_memorised(fake_MF, known_VNF).share
             assert distance is not None, "there are images enough"
             rows.append(Row(solver, steps, counted.points / samples, distance, memorised, took))
             print(rows[-1], flush=True)
@@ -124,7 +126,7 @@ def draw(rows: list[Row], path: Path) -> None:
     """Draw both measures over evaluations."""
     titles = {"frechet": "Frechet distance", "memorised": "share of memorised samples"}
     ticks = (5, 10, 20, 40, 80)
-    with report.drawing(path, 9, 3.6) as figure:
+    with style.drawing(path, 9, 3.6) as figure:
         for axis, (name, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
             for solver in dict.fromkeys(row.solver for row in rows):
                 some = [row for row in rows if row.solver == solver]

@@ -1,9 +1,9 @@
 """Whether samples are training images in disguise: `python tests/benchmarks/transformed.py`.
 
-`evaluate` calls a sample a copy of a training image as it is or mirrored. A network that trains on
-turned and shifted images might copy those. Here a copy is one of any version: the images, mirrored
-ones, those of `encode.augmentation`, and what the autoencoder makes of all. Held-out images in the
-place of samples say how many count as copies by chance. Reads a finished run and changes nothing.
+`evaluate` looks for memorised training images as they are or mirrored. A network that trains on
+turned and shifted images might memorise those. Here any version counts: the images, mirrored ones,
+views by `encode.augmentation`, and what the autoencoder makes of all. Held-out images in the place
+of samples say how many count as memorised by chance. Reads a finished run and changes nothing.
 """
 # ruff: noqa: T201
 
@@ -16,7 +16,7 @@ from finished import ROOT, Finished
 from lirf import params
 from lirf.features import pixels
 from lirf.images import transforms
-from lirf.measure import metrics, nearest
+from lirf.measure import evaluation, nearest
 from lirf.sampling import sampler, seeds
 
 NEIGHBOURS = 5
@@ -42,12 +42,14 @@ def main() -> None:
         drawn = run.model(name, numbers.sample).sample(noise)
         scored[name] = run.decode(np.concatenate([z_BCHW.numpy() for z_BCHW in drawn]))
     extract = pixels.extract
-    print(f"| of | copies | copies of any of {len(both)} versions |\n|---|---:|---:|")
+    print(f"| of | memorised | of any of {len(both)} versions |\n|---|---:|---:|")
     for name, images in scored.items():
         shares = []
         for known in (plain, both):
             known_VNF = np.stack([extract(version) for version in known])
-            found, _ = metrics.compare(extract(images), extract(run.heldout), known_VNF, NEIGHBOURS)
+            found, _ = evaluation.compare(
+                extract(images), extract(run.heldout), known_VNF, NEIGHBOURS
+            )
             shares.append(f"{found['memorised']:.3f}")
         print(f"| {name} | {' | '.join(shares)} |", flush=True)
 

@@ -191,7 +191,7 @@ def test_nearest_finds_copies_and_frames_them(trained, model: Path, tmp_path: Pa
     Image.fromarray(np.full((8, 8), 90, np.uint8)).save(tmp_path / "images" / "new.png")
     out = tmp_path / "deep" / "nearest.png"
     run("nearest", model=model, images=tmp_path / "images", training=trained.photos, out=out)
-    assert capsys.readouterr().out == "2 of 3 images are copies\n"
+    assert capsys.readouterr().out == "2 of 3 images are memorised\n"
     with Image.open(out) as picture:
         pixels = np.asarray(picture)
     vermilion = (pixels == (213, 94, 0)).all(axis=2)
@@ -201,7 +201,7 @@ def test_nearest_finds_copies_and_frames_them(trained, model: Path, tmp_path: Pa
         "nearest", model=model, images=tmp_path / "images", training=trained.photos, out=out,
         first=1,
     )  # fmt: skip
-    assert capsys.readouterr().out == "1 of 1 images are copies\n"
+    assert capsys.readouterr().out == "1 of 1 images are memorised\n"
 
 
 def test_nearest_refuses_what_is_no_folder_of_images(trained, model: Path, tmp_path: Path, capsys):

@@ -15,7 +15,7 @@ from lirf import params as settings
 from lirf.autoencoder import model as autoencoding
 from lirf.features import features
 from lirf.images import transforms
-from lirf.measure import metrics
+from lirf.measure import evaluation, memorised
 from lirf.params import Params
 from lirf.report import pictures
 from lirf.sampling import mixup, seeds
@@ -144,7 +144,7 @@ def test_the_first_samples_are_kept_with_what_they_are_nearest_to(made, inputs):
     for sample, row in zip(part.array, rows, strict=True):
         assert row["distance"] == sorted(row["distance"])
         assert row["ratio"] == pytest.approx(row["distance"][0] / row["distance"][1], abs=1e-5)
-        assert row["memorised"] == (row["ratio"] < metrics.MEMORISED_RATIO)
+        assert row["memorised"] == (row["ratio"] < memorised.MEMORISED_RATIO)
         image = known.array[ids.index(row["nearest"][0])][None]
         image = transforms.mirror(image) if row["mirrored"][0] else image
         raw = autoencoding.encode(decoder, image, 1, torch.device("cpu"))
@@ -179,7 +179,7 @@ def test_memory_is_the_training_images_after_the_round_trip(inputs, tmp_path):
     drawn = mixup.memory(bank.latents, seeds.seeds(1, "evaluate", SAMPLES))
     batch = params.sample.batch  # another one may round a pixel otherwise
     pixels = features.of("pixels")
-    expected, _ = metrics.compare(
+    expected, _ = evaluation.compare(
         pixels.extract(autoencoding.decode(decoder, drawn, bank.space, batch, cpu)),
         pixels.extract(images[TRAIN:]),
         np.stack(

@@ -120,7 +120,7 @@ def test_the_same_inputs_give_the_same_bytes(text, inputs, tmp_path):
 def test_it_tells_the_numbers_of_the_metrics(text, inputs):
     found = json.loads((inputs.metrics / "final.json").read_text())
     assert f"<strong>{found['memorised']:.3f}</strong>" in text
-    assert f"{round(1000 * found['memorised'])} of 1000 samples are copies" in text
+    assert f"{round(1000 * found['memorised'])} of 1000 samples are memorised" in text
     assert "100 images of data/digits" in text
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist, directed_hausdorff
 
-from lirf.measure import collapse, metrics
+from lirf.measure import collapse
+from lirf.measure.memorised import MEMORISED_RATIO, find_memorised
 from lirf.objectives import rectified
 from lirf.objectives.base import Field
 
@@ -50,7 +51,7 @@ def near(paths: collapse.Paths) -> collapse.Nearness:
 
 
 def is_memorised(found: collapse.Nearness) -> np.ndarray:
-    return found.ratio < metrics.MEMORISED_RATIO
+    return found.ratio < MEMORISED_RATIO
 
 
 def score(paths: collapse.Paths) -> float:
@@ -121,14 +122,16 @@ def test_a_path_that_is_not_finite_is_named():
 
 
 @given(seeds, st.integers(2, 20), st.integers(1, 4), st.booleans())
-def test_copies_are_those_of_the_metrics(seed: int, images: int, versions: int, near: bool):
-    """Nearest and second nearest image over all versions, as `metrics.copies` finds them."""
+def test_memorised_samples_are_those_of_the_metrics(
+    seed: int, images: int, versions: int, near: bool
+):
+    """Nearest and second nearest image over all versions, as `find_memorised` finds them."""
     rng = np.random.default_rng(seed)
     train_VNF = rng.standard_normal((versions, images, 3)).astype(np.float32)
     fake_MF = rng.standard_normal((30, 3)).astype(np.float32)
     if near:
         fake_MF = train_VNF[rng.integers(versions), rng.integers(images)] + fake_MF / 20
-    expected = metrics.find_memorised(fake_MF, train_VNF)
+    expected = find_memorised(fake_MF, train_VNF)
     group = np.tile(np.arange(images), versions)
     found = collapse.nearness(fake_MF, train_VNF.reshape(-1, 3), group)
     assert group[found.anchor].tolist() == expected.nearest[:, 0].tolist()
@@ -152,7 +155,7 @@ def test_the_score_of_new_images_is_zero_and_that_of_copies_one():
     own = collapse.own_nearness(ROWS, APART)
     assert collapse.score(own, own) == 0
     assert collapse.score(collapse.nearness(ROWS, ROWS, APART), own) == 1
-    # Half of the samples are copies, half are as new as the anchors to one another.
+    # Half of the samples are memorised, half are as new as the anchors to one another.
     halves = collapse.Nearness(own.anchor, own.distance, own.ratio * np.tile([0, 1], 30))
     assert collapse.score(halves, own) == pytest.approx(0.5, abs=0.03)
 
@@ -165,7 +168,7 @@ def test_too_few_images_are_refused():
 
 
 def test_bins_find_where_the_copies_are():
-    """A dense cluster with new samples, and a sparse one with copies."""
+    """A dense cluster with new samples, and a sparse one with memorised ones."""
     dense, sparse = 0.1 * normal(2, 20, 4).numpy(), 10 + normal(3, 20, 4).numpy()
     anchors = np.concatenate([sparse, dense])
     samples = np.concatenate([dense.mean(0, keepdims=True).repeat(6, 0), sparse[:4] + 1e-3])

@@ -1,9 +1,10 @@
-"""What a copy can be of, and that its picture shows the version that is nearest."""
+"""What samples can have memorised, and that its picture shows the version that is nearest."""
 
 import numpy as np
 
 from lirf.features import features
-from lirf.measure import metrics, nearest
+from lirf.measure import nearest
+from lirf.measure.memorised import find_memorised
 from lirf.report import pictures
 
 TRAIN = np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8), np.uint8)
@@ -22,13 +23,11 @@ def test_versions_are_the_images_their_mirror_images_and_the_round_trips_of_both
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_mirrored_copy_is_framed_and_shown_beside_its_mirror_image():
+def test_a_memorised_mirror_image_is_framed_and_shown_beside_its_mirror_image():
     samples = np.stack([TRAIN[3, ..., ::-1], TRAIN[3, ..., ::-1] // 2])
     extract = features.of("pixels").extract
     versions = nearest.versions(TRAIN, halved)
-    memorised = metrics.find_memorised(
-        extract(samples), np.stack([extract(one) for one in versions])
-    )
+    memorised = find_memorised(extract(samples), np.stack([extract(one) for one in versions]))
     assert memorised.memorised.all()
     found = np.asarray(nearest.panel(samples, TRAIN, memorised, ["a", "b"]))
     tile = pictures.enlarge(TRAIN[3:4, ..., ::-1])[0]

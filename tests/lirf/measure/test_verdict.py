@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lirf.measure import verdict
+from lirf.measure.table import BY_KEY, JUDGED
 from lirf.params import Page
 
 POLICY = Page(memorised=0.05, margin=0.05)
@@ -24,10 +25,10 @@ def judge(**changes):
 
 @pytest.mark.parametrize(
     ("memorised", "word", "kind"),
-    [(0.0, "New", "good"), (0.05, "New", "good"), (0.051, "Partly copies", "mixed"),
-     (0.499, "Partly copies", "mixed"), (0.5, "Memorised", "bad"), (1.0, "Memorised", "bad")],
+    [(0.0, "New", "good"), (0.05, "New", "good"), (0.051, "Partly memorised", "mixed"),
+     (0.499, "Partly memorised", "mixed"), (0.5, "Memorised", "bad"), (1.0, "Memorised", "bad")],
 )  # fmt: skip
-def test_the_share_of_copies_decides_whether_they_are_new(memorised, word, kind):
+def test_the_share_of_memorised_samples_decides_whether_they_are_new(memorised, word, kind):
     found = judge(memorised=memorised)
     assert (found.new.word, found.new.kind) == (word, kind)
     assert f"{round(1000 * memorised)} of 1000 samples" in found.new.sentence
@@ -74,16 +75,16 @@ def test_a_measure_that_is_missing_is_not_judged():
     ],
 )  # fmt: skip
 def test_which_way_is_better_and_by_how_much(key, mine, expected):
-    assert verdict.compare(key, {**RESULT, key: mine}, RESULT, POLICY) == expected
+    assert verdict.compare(BY_KEY[key], {**RESULT, key: mine}, RESULT, POLICY) == expected
 
 
-@pytest.mark.parametrize("key", ["memorised", *verdict.QUALITY])
+@pytest.mark.parametrize("metric", JUDGED, ids=lambda metric: metric.key)
 @given(a=st.floats(0, 1), b=st.floats(0, 1))
-def test_a_comparison_the_other_way_round_says_the_opposite(key, a, b):
+def test_a_comparison_the_other_way_round_says_the_opposite(metric, a, b):
     exact = Page(memorised=0.05, margin=0)
-    one, other = {**RESULT, key: a}, {**RESULT, key: b}
+    one, other = {**RESULT, metric.key: a}, {**RESULT, metric.key: b}
     opposite = {"better": "worse", "worse": "better", "same": "same"}
-    there, back = (verdict.compare(key, *pair, exact) for pair in ((one, other), (other, one)))
+    there, back = (verdict.compare(metric, *pair, exact) for pair in ((one, other), (other, one)))
     assert back == opposite[there]
 
 

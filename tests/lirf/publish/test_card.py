@@ -43,7 +43,7 @@ def test_it_tells_data_metrics_and_memorisation():
     for said in (
         "# horses\n", "Horses of one studio: 12 images, 11 of them also mirrored", "40 more were",
         "309 refined latents", "(r01: 200, r02: 109)", "| this model | 0.012 |",
-        "| baseline | 0.456 |", "1.2% of 70 samples are copies", "45.6%", "-0.051", "0.610",
+        "| baseline | 0.456 |", "1.2% of 70 samples are memorised", "45.6%", "-0.051", "0.610",
         "(heun, 4 steps)", "cc-by-nc-4.0.", "against 40 held-out images",
     ):  # fmt: skip
         assert said in text, said

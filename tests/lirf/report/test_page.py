@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from lirf.measure import verdict
+from lirf.measure.table import METRICS
 from lirf.params import Page
-from lirf.report import page, pictures, report, tables
-from lirf.report.page import Content, Descent, Measured, Neighbour, Sample
+from lirf.report import page, pictures, tables
+from lirf.report.cards import Measured
+from lirf.report.page import Content, Descent, Neighbour, Sample
 from lirf.store import lineage
 
 HOSTILE = '"><img src=x onerror=alert(1)></script><b>&amp;.png'
@@ -208,8 +210,8 @@ def test_the_numbers_are_those_of_the_table(seen):
     table = seen.text.index("model")
     for run, row in measured().rows.items():
         at = seen.text.index(run, table)
-        cells = seen.text[at + 1 : at + 1 + len(report.COLUMNS)]
-        assert cells == [tables.number(row[column.key], column.form) for column in report.COLUMNS]
+        cells = seen.text[at + 1 : at + 1 + len(METRICS)]
+        assert cells == [tables.number(row[column.key], column.form) for column in METRICS]
 
 
 def test_names_of_files_stay_text(seen):

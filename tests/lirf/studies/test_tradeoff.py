@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from lirf import params
-from lirf.report import report
+from lirf.report import style
 from lirf.studies import comparison, plan, tradeoff
 
 PLAN = params.validate(
@@ -77,9 +77,9 @@ def test_every_kind_of_point_is_there(tmp_path: Path):
     tradeoff.tradeoff(PLAN, plain, tmp_path / "plain.png")
     dot = str(tradeoff.DOT["color"])
     assert pixels(tmp_path / "all.png", dot) > pixels(tmp_path / "own.png", dot)
-    assert pixels(tmp_path / "own.png", report.LOOP) > 30
-    assert pixels(tmp_path / "plain.png", report.LOOP) == 0
-    assert pixels(tmp_path / "plain.png", report.BASELINE) > 100
+    assert pixels(tmp_path / "own.png", style.LOOP) > 30
+    assert pixels(tmp_path / "plain.png", style.LOOP) == 0
+    assert pixels(tmp_path / "plain.png", style.BASELINE) > 100
 
 
 def test_drawings_are_the_same_bytes(tmp_path: Path):
@@ -96,5 +96,5 @@ def test_a_missing_number_is_left_out(tmp_path: Path, key: str):
     found = comparison.summarise(PLAN, rows)
     tradeoff.tradeoff(PLAN, found, tmp_path / "tradeoff.png")
     tradeoff.ablation(PLAN, "lambda", found, tmp_path / "lambda.png")
-    assert pixels(tmp_path / "tradeoff.png", report.LOOP) == 0
-    assert pixels(tmp_path / "lambda.png", report.LOOP) > 100
+    assert pixels(tmp_path / "tradeoff.png", style.LOOP) == 0
+    assert pixels(tmp_path / "lambda.png", style.LOOP) > 100

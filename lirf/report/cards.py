@@ -1,0 +1,253 @@
+"""The numbers of the page: a card each, with its chart, what it means and how it was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from lirf.measure.table import COLLAPSE, COVERING, METRICS, STRAYING, Diagnosis
+from lirf.report import charts, tables
+from lirf.report.charts import Line
+
+Document = Mapping[str, Any]
+Points = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The numbers of every model by name: those of the loop in order, then the baselines."""
+
+    loop: Sequence[str]  # the models' names in order
+    baselines: Sequence[str]  # the first is what the loop is held against
+    rows: Mapping[str, Document]
+    diagnoses: Mapping[str, Document]
+    distances: Mapping[str, Points]  # to the memorising field, over t
+    memorised_by_density: Mapping[str, Sequence[float]]  # densest first; NaN where no sample fell
+    losses: Mapping[str, Points]
+
+    @property
+    def final(self) -> str:
+        """Return the name of the loop's last model."""
+        return self.loop[-1]
+
+    @property
+    def baseline(self) -> str | None:
+        """Return the name of the baseline that the loop is held against, if there is one."""
+        return next(iter(self.baselines), None)
+
+    def theirs(self, of: Mapping[str, Document], key: str) -> float | None:
+        """Return a number of the baseline, None where there is none."""
+        return of[self.baseline][key] if self.baseline else None
+
+
+@dataclass(frozen=True)
+class Card:
+    """A number or a curve: what it is, what it says, what it means and how it was measured."""
+
+    title: str
+    better: str  # which way is better, or its unit
+    judged: str
+    value: str
+    baseline: str
+    chart: Markup
+    meaning: str
+    how: str
+
+
+def cards(measured: Measured, protocol: Document, judged: Mapping[str, str]) -> list[Card]:
+    """Return a card for each metric of the table: the final model, the baseline, all rounds."""
+    rows = measured.rows
+    samples = f"{protocol['n_fake']} samples"
+    reference = {"heldout": "held-out", "train": "training"}[protocol["reference"]]
+    space = f"in {protocol['features']} at {protocol['resolution']} px"
+    against = f"{samples} against {protocol['n_reference']} {reference} images, {space}"
+    how = {
+        "training images": f"{samples} against {protocol['n_train']} training images, {space}",
+        "reference": f"{against}, K = {protocol['neighbours']}",
+        "samples": f"{samples}, cosines about the mean training image, {space}",
+        "bank": "rows of the bank after the round before",
+        "frechet": f"no value: {protocol['frechet_reason']}"
+        if protocol["frechet"] is None
+        else against,
+    }
+    return [
+        Card(
+            title=metric.title,
+            better=metric.better and f"{metric.better} is better",
+            judged=judged.get(metric.key, ""),
+            value=tables.number(rows[measured.final][metric.key], metric.form),
+            baseline=tables.number(measured.theirs(rows, metric.key), metric.form),
+            chart=_over_rounds(
+                metric.title,
+                [[rows[name][metric.key] for name in measured.loop]],
+                measured.theirs(rows, metric.key),
+                measured.loop,
+                metric.form,
+            ),
+            meaning=metric.meaning,
+            how=how.get(metric.key, how[metric.against]),
+        )
+        for metric in METRICS
+    ]
+
+
+def _over_rounds(
+    title: str,
+    values: Sequence[Sequence[float | None]],
+    level: float | None,
+    loop: Sequence[str],
+    form: str = ".3g",
+) -> Markup:
+    """Draw a number over the loop's models; a second row of values is fainter."""
+    words = ", ".join(
+        f"{name} {tables.number(value, form)}" for name, value in zip(loop, values[0], strict=True)
+    )
+    series = [
+        Line(kind, list(enumerate(row)), dots=True)
+        for kind, row in zip(("loop", "second"), values, strict=False)
+    ]
+    return _safe(
+        charts.lines(
+            series[::-1],
+            f"{title} over the rounds: {words}; baseline {tables.number(level, form)}",
+            _thinned_ticks(loop),
+            level,
+        )
+    )
+
+
+def _thinned_ticks(loop: Sequence[str]) -> list[tuple[float, str]]:
+    """Return marks of the models, the text of only so many that they have room."""
+    stride = -(-len(loop) // 6)
+    last = len(loop) - 1
+    return [
+        (float(i), name if i == last or (i % stride == 0 and last - i >= stride) else "")
+        for i, name in enumerate(loop)
+    ]
+
+
+def growth(measured: Measured) -> list[Card]:
+    """Return the cards of what the rounds did to the bank, and of the training loss."""
+    final = measured.diagnoses[measured.final]
+    reference = {"heldout": "held-out", "train": "training"}[final["reference_latents"]]
+    bank = f"the model's bank and {final['n_reference_latents']} {reference} latents"
+    return [
+        _diagnosis(measured, STRAYING, bank),
+        _diagnosis(measured, COVERING, bank),
+        _loss_card(measured),
+    ]
+
+
+def collapse(measured: Measured, protocol: Document) -> list[Card]:
+    """Return the cards of the diagnoses of the models."""
+    final = measured.diagnoses[measured.final]
+    paths = f"{final['n_paths']} paths of {final['path_steps']} steps, seed {final['path_seed']}"
+    return [
+        _diagnosis(measured, COLLAPSE, paths),
+        _distance_card(measured, paths),
+        _density_card(measured, paths, protocol),
+    ]
+
+
+def _diagnosis(measured: Measured, shown: Diagnosis, how: str) -> Card:
+    """Return the card of a diagnosis over the rounds; the second of its numbers is fainter."""
+    found = measured.diagnoses
+    values = [[found[name][key] for name in measured.loop] for key in shown.keys]
+    level = measured.theirs(found, shown.keys[0])
+    return Card(
+        shown.title, shown.unit, "", f"{values[0][-1]:.3f}", tables.number(level, ".3f"),
+        _over_rounds(shown.title, values, level, measured.loop),
+        " ".join([shown.asks.capitalize(), shown.meaning]).strip(), how,
+    )  # fmt: skip
+
+
+def _loss_card(measured: Measured) -> Card:
+    """Return the card of the loss of all models over the steps."""
+    curves = {name: charts.thinned(points) for name, points in measured.losses.items()}
+    whole = [point for name in measured.loop for point in curves[name]]
+    last = max([1.0, *(points[-1][0] for points in curves.values() if points)])
+    step = charts.round_step(last / 4)
+    ticks = [(i * step, f"{i * step:g}") for i in range(int(last // step) + 1)]
+    base = curves[measured.baseline] if measured.baseline else []
+    ends = {"loop": whole, "baseline": base}
+    mine, theirs = (
+        tables.number(points[-1][1] if points else None, ".3f") for points in ends.values()
+    )
+    return Card(
+        "training loss", "over the optimiser steps, smoothed", "",
+        mine, theirs,
+        _safe(
+            charts.lines(
+                [*([Line("baseline", base)] if base else []), Line("loop", whole)],
+                f"Training loss over the steps: in the end {mine}, baseline {theirs}",
+                [*ticks, (last, "")],
+            )
+        ),
+        "The flow-matching loss on each model's own bank. A denser bank is harder to learn by"
+        " heart; a lower loss is not a better model.",
+        f"{measured.rows[measured.final]['train_steps'] or 0} steps in all; the end of the curves",
+    )  # fmt: skip
+
+
+def _distance_card(measured: Measured, paths: str) -> Card:
+    """Return the card of the distance to the memorising field over t."""
+    final, base = measured.diagnoses[measured.final], measured.diagnoses
+    title = "distance to memorising"
+    kinds = dict.fromkeys(measured.loop, "faint") | dict.fromkeys(measured.baselines, "baseline")
+    kinds[measured.final] = "loop"
+    drawn = sorted(measured.distances, key=lambda name: kinds[name] != "faint")
+    series = [Line(kinds[name], measured.distances[name]) for name in drawn]
+    words = (
+        f"Distance of the field to the memorising one over t; on average"
+        f" {final['distance_to_memorising']:.3g} for {measured.final},"
+        f" {tables.number(measured.theirs(base, 'distance_to_memorising'), '.3g')} for the baseline"
+    )
+    ticks = [(0.0, "noise"), (0.5, "t = 0.5"), (1.0, "data")]
+    return Card(
+        title, "0 is learned by heart; its mean over t", "",
+        f"{final['distance_to_memorising']:.3f}",
+        tables.number(measured.theirs(base, "distance_to_memorising"), ".3f"),
+        _safe(charts.lines(series, words, ticks, least_top=1.0)),
+        "How far the learned field is from the exact one that ends every path on a training"
+        " latent, on the way from noise to data; faint: the rounds.", paths,
+    )  # fmt: skip
+
+
+def _density_card(measured: Measured, paths: str, protocol: Document) -> Card:
+    """Return the card of memorised samples by local density."""
+    final, base = measured.diagnoses[measured.final], measured.diagnoses
+    by_density = measured.memorised_by_density
+    mine = by_density[measured.final]
+    theirs = by_density[measured.baseline] if measured.baseline else [math.nan] * len(mine)
+    shares = [(_share(one), _share(other)) for one, other in zip(mine, theirs, strict=True)]
+    ends = {0: "dense", len(shares) - 1: "sparse"}
+    groups = [
+        (ends.get(i, ""), (("loop", mine), ("baseline", theirs)))
+        for i, (mine, theirs) in enumerate(shares)
+    ]
+    words = "Memorised samples near training latents, densest first: " + "; ".join(
+        f"{measured.final} {tables.number(mine, '.3f')}, baseline {tables.number(theirs, '.3f')}"
+        for mine, theirs in shares
+    )
+    return Card(
+        "memorised by density", "share of all samples; bars: of those that end there", "",
+        f"{final['memorised_latents']:.3f}",
+        tables.number(measured.theirs(base, "memorised_latents"), ".3f"),
+        _safe(charts.bars(groups, words, least_top=0.1)),
+        "Where memorised samples fall: near training latents that have close neighbours, or near"
+        " lonely ones.",
+        f"{paths}; nearest of {protocol['n_train']} training images in the latent space",
+    )  # fmt: skip
+
+
+def _share(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _safe(text: str) -> Markup:
+    """Return text as HTML: this project's own, or escaped by what made it."""
+    return Markup(text)  # noqa: S704
