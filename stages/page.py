@@ -12,8 +12,8 @@ import numpy as np
 from lirf.autoencoder import model as autoencoding
 from lirf.measure import verdict
 from lirf.params import Params
+from lirf.report import cards, pictures
 from lirf.report import page as pages
-from lirf.report import pictures
 from lirf.report.cards import Measured
 from lirf.report.page import Content, Descent, Neighbour, Sample
 from lirf.store import banks, files, lineage, parts
@@ -69,12 +69,16 @@ def page(
         same_steps=params.same_steps,
     )
 
+    protocol = found.documents[params.final]
+    shown_numbers = cards.of(measured, protocol, judged.judged)
+
     def write(side: int) -> str:
         content = Content(
-            subject=f"{found.documents[params.final]['n_train']} images of {params.prepare.images}",
+            subject=f"{protocol['n_train']} images of {params.prepare.images}",
             verdict=judged,
-            protocol=found.documents[params.final],
+            protocol=protocol,
             measured=measured,
+            cards=shown_numbers,
             samples={run: _samples(part, side) for run, part in kept.items()},
             images=_images(prepared, kept.values(), side),
             descent=Descent(

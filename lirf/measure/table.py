@@ -60,8 +60,7 @@ METRICS = (
     Metric(
         "memorised", "memorised", ".3f", "training images",
         "Share of samples whose nearest training image is closer than a third of the second"
-        " nearest. Mirror images count, and so does what the autoencoder makes of a training image."
-        " A model that has learned the images by heart nears 1.",
+        " nearest, mirrored or not, as it is or after the autoencoder.",
         better="lower", share_of="n_fake",
     ),
     Metric(
@@ -132,7 +131,7 @@ class Diagnosis:
 
 COLLAPSE = Diagnosis(
     "collapse",
-    "0 new, 1 memorised",
+    "0 as new as a left-out image, 1 memorised",
     ("collapse_real", "collapse_bank"),
     ("onto the real latents", "onto its own bank"),
     "How much nearer samples are to one real latent than a left-out image would be; grey: to a"

@@ -10,8 +10,8 @@ from typing import Any
 from markupsafe import Markup
 
 from lirf.measure.table import COLLAPSE, COVERING, METRICS, STRAYING, Diagnosis
-from lirf.report import charts, tables
-from lirf.report.charts import Line
+from lirf.report import charts, style, tables
+from lirf.report.charts import Group, Kind, Line
 
 Document = Mapping[str, Any]
 Points = Sequence[tuple[float, float]]
@@ -58,7 +58,28 @@ class Card:
     how: str
 
 
-def cards(measured: Measured, protocol: Document, judged: Mapping[str, str]) -> list[Card]:
+@dataclass(frozen=True)
+class Cards:
+    """The cards of the page by its sections."""
+
+    numbers: Sequence[Card]
+    growth: Sequence[Card]
+    collapse: Sequence[Card]
+
+
+def of(measured: Measured, protocol: Document, judged: Mapping[str, str]) -> Cards:
+    """Return the cards of all models.
+
+    Args:
+        measured: their numbers.
+        protocol: of the final model.
+        judged: whether it is better than the baseline, by metric.
+    """
+    numbers = _numbers(measured, protocol, judged)
+    return Cards(numbers, _growth(measured), _collapse(measured, protocol))
+
+
+def _numbers(measured: Measured, protocol: Document, judged: Mapping[str, str]) -> list[Card]:
     """Return a card for each metric of the table: the final model, the baseline, all rounds."""
     rows = measured.rows
     samples = f"{protocol['n_fake']} samples"
@@ -106,18 +127,14 @@ def _over_rounds(
     words = ", ".join(
         f"{name} {tables.number(value, form)}" for name, value in zip(loop, values[0], strict=True)
     )
+    kinds: tuple[Kind, ...] = ("loop", "second")
     series = [
         Line(kind, list(enumerate(row)), dots=True)
-        for kind, row in zip(("loop", "second"), values, strict=False)
+        for kind, row in zip(kinds, values, strict=False)
     ]
-    return _safe(
-        charts.lines(
-            series[::-1],
-            f"{title} over the rounds: {words}; baseline {tables.number(level, form)}",
-            _thinned_ticks(loop),
-            level,
-        )
-    )
+    label = f"{title} over the rounds: {words}; baseline {tables.number(level, form)}"
+    ticks = _thinned_ticks(loop)
+    return style.inline(label, lambda axes: charts.lines(axes, series, ticks, level))
 
 
 def _thinned_ticks(loop: Sequence[str]) -> list[tuple[float, str]]:
@@ -130,7 +147,7 @@ def _thinned_ticks(loop: Sequence[str]) -> list[tuple[float, str]]:
     ]
 
 
-def growth(measured: Measured) -> list[Card]:
+def _growth(measured: Measured) -> list[Card]:
     """Return the cards of what the rounds did to the bank, and of the training loss."""
     final = measured.diagnoses[measured.final]
     reference = {"heldout": "held-out", "train": "training"}[final["reference_latents"]]
@@ -142,7 +159,7 @@ def growth(measured: Measured) -> list[Card]:
     ]
 
 
-def collapse(measured: Measured, protocol: Document) -> list[Card]:
+def _collapse(measured: Measured, protocol: Document) -> list[Card]:
     """Return the cards of the diagnoses of the models."""
     final = measured.diagnoses[measured.final]
     paths = f"{final['n_paths']} paths of {final['path_steps']} steps, seed {final['path_seed']}"
@@ -170,22 +187,17 @@ def _loss_card(measured: Measured) -> Card:
     curves = {name: charts.thinned(points) for name, points in measured.losses.items()}
     whole = [point for name in measured.loop for point in curves[name]]
     last = max([1.0, *(points[-1][0] for points in curves.values() if points)])
-    step = charts.round_step(last / 4)
-    ticks = [(i * step, f"{i * step:g}") for i in range(int(last // step) + 1)]
     base = curves[measured.baseline] if measured.baseline else []
-    ends = {"loop": whole, "baseline": base}
+    series = [Line("loop", whole), *([Line("baseline", base)] if base else [])]
     mine, theirs = (
-        tables.number(points[-1][1] if points else None, ".3f") for points in ends.values()
+        tables.number(points[-1][1] if points else None, ".3f") for points in (whole, base)
     )
     return Card(
         "training loss", "over the optimiser steps, smoothed", "",
         mine, theirs,
-        _safe(
-            charts.lines(
-                [*([Line("baseline", base)] if base else []), Line("loop", whole)],
-                f"Training loss over the steps: in the end {mine}, baseline {theirs}",
-                [*ticks, (last, "")],
-            )
+        style.inline(
+            f"Training loss over the steps: in the end {mine}, baseline {theirs}",
+            lambda axes: charts.lines(axes, series, charts.steps(axes, last)),
         ),
         "The flow-matching loss on each model's own bank. A denser bank is harder to learn by"
         " heart; a lower loss is not a better model.",
@@ -197,10 +209,10 @@ def _distance_card(measured: Measured, paths: str) -> Card:
     """Return the card of the distance to the memorising field over t."""
     final, base = measured.diagnoses[measured.final], measured.diagnoses
     title = "distance to memorising"
-    kinds = dict.fromkeys(measured.loop, "faint") | dict.fromkeys(measured.baselines, "baseline")
+    kinds: dict[str, Kind] = dict.fromkeys(measured.loop, "faint")
+    kinds.update(dict.fromkeys(measured.baselines, "baseline"))
     kinds[measured.final] = "loop"
-    drawn = sorted(measured.distances, key=lambda name: kinds[name] != "faint")
-    series = [Line(kinds[name], measured.distances[name]) for name in drawn]
+    series = [Line(kinds[name], points) for name, points in measured.distances.items()]
     words = (
         f"Distance of the field to the memorising one over t; on average"
         f" {final['distance_to_memorising']:.3g} for {measured.final},"
@@ -211,7 +223,7 @@ def _distance_card(measured: Measured, paths: str) -> Card:
         title, "0 is learned by heart; its mean over t", "",
         f"{final['distance_to_memorising']:.3f}",
         tables.number(measured.theirs(base, "distance_to_memorising"), ".3f"),
-        _safe(charts.lines(series, words, ticks, least_top=1.0)),
+        style.inline(words, lambda axes: charts.lines(axes, series, ticks, least_top=1.0)),
         "How far the learned field is from the exact one that ends every path on a training"
         " latent, on the way from noise to data; faint: the rounds.", paths,
     )  # fmt: skip
@@ -225,7 +237,7 @@ def _density_card(measured: Measured, paths: str, protocol: Document) -> Card:
     theirs = by_density[measured.baseline] if measured.baseline else [math.nan] * len(mine)
     shares = [(_share(one), _share(other)) for one, other in zip(mine, theirs, strict=True)]
     ends = {0: "dense", len(shares) - 1: "sparse"}
-    groups = [
+    groups: list[Group] = [
         (ends.get(i, ""), (("loop", mine), ("baseline", theirs)))
         for i, (mine, theirs) in enumerate(shares)
     ]
@@ -237,7 +249,7 @@ def _density_card(measured: Measured, paths: str, protocol: Document) -> Card:
         "memorised by density", "share of all samples; bars: of those that end there", "",
         f"{final['memorised_latents']:.3f}",
         tables.number(measured.theirs(base, "memorised_latents"), ".3f"),
-        _safe(charts.bars(groups, words, least_top=0.1)),
+        style.inline(words, lambda axes: charts.bars(axes, groups, least_top=0.1)),
         "Where memorised samples fall: near training latents that have close neighbours, or near"
         " lonely ones.",
         f"{paths}; nearest of {protocol['n_train']} training images in the latent space",
@@ -246,8 +258,3 @@ def _density_card(measured: Measured, paths: str, protocol: Document) -> Card:
 
 def _share(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _safe(text: str) -> Markup:
-    """Return text as HTML: this project's own, or escaped by what made it."""
-    return Markup(text)  # noqa: S704

@@ -1,8 +1,6 @@
-"""Line and bar charts as inline SVG: they take colours from the page, scale, and need no script.
+"""Charts of lines and of bars, on the axes of a picture or of the page.
 
-A chart is a string of SVG whose text is escaped. Classes say what a part is (`loop`,
-`baseline`, `faint`, `axis`, `grid`), and the page's style sheet says how that looks, in light and
-in dark. Coordinates have one decimal: the same numbers give the same bytes.
+The y axis starts at zero, or below it where a value does, and ends at a round number.
 """
 
 from __future__ import annotations
@@ -10,95 +8,90 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from typing import TYPE_CHECKING, Any, Literal
 
-WIDTH, HEIGHT = 240, 150
-LEFT, RIGHT, TOP, BOTTOM = 34, 12, 12, 22
-TICKS = 4  # at most, besides zero
+from lirf.report.style import BASELINE, GREY, INK, LOOP
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Points = Sequence[tuple[float, float | None]]
+"""(x, y); without y there is a gap."""
+
+Kind = Literal["loop", "baseline", "second", "faint"]
+
+Group = tuple[str, Sequence[tuple[Kind, float | None]]]
+"""Bars that stand together: what is written below them, and of each its kind and its height."""
+
+LOOKS: dict[Kind, dict[str, Any]] = {
+    "loop": {"color": LOOP, "zorder": 4},
+    "baseline": {"color": BASELINE, "linestyle": "--", "zorder": 3},
+    "second": {"color": GREY, "linewidth": 1.5, "zorder": 2},
+    "faint": {"color": LOOP, "linewidth": 1.5, "alpha": 0.3, "zorder": 1},
+}
+TICKS = 4  # steps of the y axis, at most
+INSET = 0.055  # of dots from the sides, of the width between them
 MOST_POINTS = 160  # of a curve
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a chart: its class, its points [(x, y)], and whether each has a dot."""
+    """A line of a chart: its kind, its points, whether each has a dot, its name in a legend."""
 
-    kind: str
-    points: Sequence[tuple[float, float | None]]
+    kind: Kind
+    points: Points
     dots: bool = False
+    label: str | None = None
 
 
 def lines(
+    axes: Axes,
     series: Sequence[Line],
-    label: str,
     ticks: Sequence[tuple[float, str]],
     level: float | None = None,
     least_top: float = 0.0,
-) -> str:
-    """Draw lines over the range of `ticks`, which are (x, text), from zero up.
+) -> None:
+    """Draw lines over the range of `ticks`, which are (x, text).
 
     Args:
-        series: what to draw, the last one on top; a point without y breaks its line.
-        label: what a screen reader says of the chart.
+        axes: where.
+        series: what to draw.
         ticks: marks of the x axis.
         level: height of a dashed line for the baseline.
         least_top: what the y axis reaches at least.
     """
     values = [y for line in series for _, y in line.points if y is not None]
     values += [] if level is None else [level]
-    axis = _Axis.over([*values, least_top])
+    _frame(axes, [*values, least_top])
+    axes.set_xticks(*map(list, zip(*ticks, strict=True)))
     low, high = ticks[0][0], ticks[-1][0]
-    inset = 10 if any(line.dots for line in series) else 0
-    reach = WIDTH - LEFT - RIGHT - 2 * inset
-
-    def across(x: float) -> float:
-        return LEFT + inset + reach * (x - low) / (high - low or 1)
-
-    parts = _frame(axis)
-    for x, text in ticks:
-        outside = across(x) + 3 * len(text) > WIDTH
-        place = WIDTH if outside else across(x)
-        parts.append(_text(place, HEIGHT - 6, text, "end" if outside else "middle"))
-    if level is not None:
-        y = _round(axis.place(level))
-        parts.append(f'<path class="baseline" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
+    inset = INSET * ((high - low) or 1) * any(line.dots for line in series)
+    axes.set_xlim(low - inset, high + inset + (high == low))
     for line in series:
-        places = [
-            None if y is None else (_round(across(x)), _round(axis.place(y)))
-            for x, y in line.points
-        ]
-        parts.append(f'<path class="{escape(line.kind)}" d="{_path(places)}"/>')
-        if line.dots:
-            parts += [
-                f'<circle class="{escape(line.kind)}" cx="{place[0]}" cy="{place[1]}" r="3"/>'
-                for place in places
-                if place is not None
-            ]
+        x, y = zip(*line.points, strict=True) if line.points else ((), ())
+        heights = [math.nan if one is None else one for one in y]
+        marker = {"marker": "o"} if line.dots else {}
+        axes.plot(x, heights, label=line.label, clip_on=False, **marker, **LOOKS[line.kind])
+    if level is not None:
+        axes.axhline(level, label="baseline", clip_on=False, **LOOKS["baseline"])
     if not values:
-        parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT / 2, "no value", "middle"))
-    return _svg(parts, label)
+        axes.text(0.5, 0.5, "no value", transform=axes.transAxes, ha="center", color=INK)
 
 
 def bars(
-    groups: Sequence[tuple[str, Sequence[tuple[str, float | None]]]], label: str, least_top: float
-) -> str:
-    """Draw groups of bars side by side; a bar is (class, height), without height there is none."""
-    heights = [height for _, bars_ in groups for _, height in bars_ if height is not None]
-    axis = _Axis.over([*heights, least_top])
-    parts = _frame(axis)
-    step = (WIDTH - LEFT - RIGHT) / len(groups)
-    floor = axis.place(0)
-    for place, (text, bars_) in enumerate(groups):
-        left = LEFT + step * place
-        parts.append(_text(left + step / 2, HEIGHT - 6, text, "middle"))
-        width = 0.7 * step / len(bars_)
-        for i, (kind, height) in enumerate(bars_):
-            top = axis.place(height or 0)
-            x = left + 0.15 * step + i * width
-            parts.append(
-                f'<rect class="{escape(kind)}" x="{_round(x)}" y="{_round(top)}"'
-                f' width="{_round(width - 1.5)}" height="{_round(floor - top)}"/>'
-            )
-    return _svg(parts, label)
+    axes: Axes,
+    groups: Sequence[Group],
+    least_top: float = 0.0,
+) -> None:
+    """Draw groups of bars side by side; a bar is (kind, height), without height there is none."""
+    _frame(axes, [h for _, group in groups for _, h in group if h is not None] + [least_top])
+    axes.set_xticks(range(len(groups)), [text for text, _ in groups])
+    axes.set_xlim(-0.5, len(groups) - 0.5)
+    for place, (_, group) in enumerate(groups):
+        width = 0.7 / len(group)
+        for i, (kind, height) in enumerate(group):
+            middle = place + (i - (len(group) - 1) / 2) * width
+            axes.bar(middle, height or 0.0, 0.9 * width, color=LOOKS[kind]["color"], clip_on=False)
 
 
 def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float | None]]:
@@ -111,70 +104,22 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float | 
     ]
 
 
-def round_step(least: float) -> float:
-    """Return the least of 1, 2, 2.5, 5 times a power of ten that is not below `least`, positive."""
-    unit = 10.0 ** math.floor(math.log10(least))
-    return next(unit * m for m in (1, 2, 2.5, 5, 10) if unit * m >= least * (1 - 1e-9))
+def steps(axes: Axes, last: float) -> list[tuple[float, str]]:
+    """Return marks at round numbers of optimiser steps from 0 to `last`, which has a mark too."""
+    axes.locator_params(axis="x", nbins=TICKS, steps=[1, 2, 2.5, 5, 10])
+    found = axes.xaxis.get_major_locator().tick_values(0, last)
+    return [*((float(x), f"{x:g}") for x in found if x <= last), (last, "")]
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """A y axis that starts at or below zero and ends at a round number."""
-
-    low: float
-    high: float
-    step: float
-
-    @classmethod
-    def over(cls, values: Sequence[float]) -> _Axis:
-        low, high = min([0.0, *values]), max([0.0, *values])
-        step = round_step(((high - low) or 1.0) / TICKS)
-        return cls(step * math.floor(low / step), step * (math.ceil(high / step) or 1), step)
-
-    def place(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low)
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
-
-    def ticks(self) -> list[float]:
-        return [
-            self.low + i * self.step for i in range(round((self.high - self.low) / self.step) + 1)
-        ]
-
-
-def _frame(axis: _Axis) -> list[str]:
-    """Return the lines of the grid and their numbers."""
-    parts = []
-    for tick in axis.ticks():
-        y = _round(axis.place(tick))
-        kind = "axis" if abs(tick) < axis.step / 2 else "grid"
-        parts.append(f'<path class="{kind}" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
-        parts.append(_text(LEFT - 5, axis.place(tick) + 3.5, f"{tick:.4g}", "end"))
-    return parts
-
-
-def _path(places: Sequence[tuple[str, str] | None]) -> str:
-    """Return the path through places, broken where there is none."""
-    steps, pen = [], "M"
-    for place in places:
-        if place is None:
-            pen = "M"
-        else:
-            steps.append(f"{pen}{place[0]} {place[1]}")
-            pen = "L"
-    return "".join(steps)
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{_round(x)}" y="{_round(y)}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _svg(parts: Sequence[str], label: str) -> str:
-    return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
-        f' aria-label="{escape(label)}">{"".join(parts)}</svg>'
-    )
-
-
-def _round(value: float) -> str:
-    """Return a coordinate with one decimal at most."""
-    return f"{value:.1f}".removesuffix(".0")
+def _frame(axes: Axes, values: Sequence[float]) -> None:
+    """Set up axes that hold the values: a line at zero, faint ones at round numbers above."""
+    low, high = min(0.0, *values), max(0.0, *values)
+    axes.locator_params(axis="y", nbins=TICKS, steps=[1, 2, 2.5, 5, 10])
+    ticks = axes.yaxis.get_major_locator().tick_values(low, high if high > low else 1.0)
+    axes.set_yticks(ticks, [f"{tick + 0.0:.6g}" for tick in ticks])
+    axes.set_ylim(ticks[0], ticks[-1])
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.tick_params(left=False, bottom=False)
+    axes.grid(visible=False, axis="x")
+    axes.grid(axis="y", clip_on=False)
+    axes.axhline(0, color=GREY, linewidth=1, clip_on=False, zorder=0.9)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lirf.measure.table import DIAGNOSES, METRICS
+from lirf.report import charts
+from lirf.report.charts import Group, Line
 from lirf.report.report import Result
 from lirf.report.style import BASELINE, GREY, HINT, LOOP, drawing
 
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 ACROSS = 4
 """Metrics beside one another."""
 
+LEAST_SHARE = 0.1
+"""What the axis of a share reaches at least."""
+
+HALVES = [(0.0, "0"), (0.5, "0.5"), (1.0, "1")]
+KINDS: tuple[charts.Kind, ...] = ("loop", "second")
+
 
 def curves(results: Sequence[Result], baseline: Result | None, path: Path) -> None:
     """Draw every metric over `results` (the models of the loop, in order), `baseline` dashed."""
@@ -33,16 +41,13 @@ def curves(results: Sequence[Result], baseline: Result | None, path: Path) -> No
         for axes in grid.flat[len(METRICS) :]:
             axes.remove()
         for axes, metric in zip(grid.flat, METRICS, strict=False):
-            values = [_number(result.get(metric.key)) for result in results]
-            reference = _number(baseline.get(metric.key) if baseline else None)
-            axes.plot(range(len(names)), values, "o-", color=LOOP, label="loop", clip_on=False)
-            if baseline:
-                axes.axhline(reference, color=BASELINE, linestyle="--", label="baseline")
+            values = [result.get(metric.key) for result in results]
+            level = baseline.get(metric.key) if baseline else None
+            loop = Line("loop", list(enumerate(values)), dots=True, label="loop")
+            least = LEAST_SHARE if metric.share_of else 0
+            charts.lines(axes, [loop], list(enumerate(names)), level, least)
             axes.set_title(metric.title, loc="left", fontweight="bold")
             axes.set_title(metric.better and f"{metric.better} is better", **HINT)
-            axes.set_xticks(range(len(names)), names)
-            axes.margins(x=0.08)
-            _limit(axes, [*values, reference], share=bool(metric.share_of))
         handles, labels = grid.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=2, frameon=False)
 
@@ -93,26 +98,23 @@ def diagnosis(
     """Draw a model's distance to the memorising field over t, and what is memorised by density."""
     with drawing(path, 11, 4) as figure:
         left, right = figure.subplots(1, 2)
-        left.plot(t_S, distance_S, "o-", color=LOOP, clip_on=False)
-        left.axhline(0, color=BASELINE, linestyle="--", clip_on=False)
+        points = list(zip(t_S.tolist(), distance_S.tolist(), strict=True))
+        charts.lines(left, [Line("loop", points, dots=True)], HALVES, 0, 1)
         note: dict[str, Any] = {"textcoords": "offset points", "color": BASELINE, "ha": "right"}
         left.annotate("learned by heart", (1, 0), (-4, 5), **note)
         left.set_title(f"{run}: distance to the memorising field", loc="left", fontweight="bold")
         left.set_xlabel("t (0 noise, 1 data)")
-        left.set_xlim(0, 1)
-        left.set_ylim(0, max(1.05, 1.05 * float(distance_S.max())))
 
         names = [f"{bin_.low:.3g} to {bin_.high:.3g}" for bin_ in bins]
-        shares = [_number(bin_.memorised) for bin_ in bins]
-        tops = [0.0 if np.isnan(share) else share for share in shares]
-        right.bar(range(len(bins)), tops, color=LOOP)
-        right.set_xticks(range(len(bins)), names)
+        groups: list[Group] = [
+            (name, [("loop", one.memorised)]) for name, one in zip(names, bins, strict=True)
+        ]
+        charts.bars(right, groups, LEAST_SHARE)
         note |= {"color": GREY, "ha": "center"}
-        for place, (bin_, top) in enumerate(zip(bins, tops, strict=True)):
-            right.annotate(f"of {bin_.samples}", (place, top), (0, 4), **note)
+        for place, bin_ in enumerate(bins):
+            right.annotate(f"of {bin_.samples}", (place, bin_.memorised or 0), (0, 4), **note)
         right.set_title("memorised samples", loc="left", fontweight="bold")
         right.set_xlabel("real latents by local density, densest first: distance to a neighbour")
-        _limit(right, shares, share=True)
 
 
 def collapse(results: Sequence[Result], baseline: Result | None, path: Path) -> None:
@@ -120,19 +122,15 @@ def collapse(results: Sequence[Result], baseline: Result | None, path: Path) -> 
     names = [str(result["round"]) for result in results]
     with drawing(path, 13, 3.8) as figure:
         for axes, panel in zip(figure.subplots(1, 3), DIAGNOSES, strict=True):
-            shown = zip(panel.keys, panel.labels, ("o-", "o:"), (LOOP, GREY), strict=True)
-            for key, label, marks, colour in shown:
-                values = [_number(result.get(key)) for result in results]
-                axes.plot(range(len(names)), values, marks, color=colour, label=label)
-            if baseline:
-                reference = _number(baseline.get(panel.keys[0]))
-                axes.axhline(reference, color=BASELINE, linestyle="--", label="baseline")
+            both = [
+                Line(kind, list(enumerate(one.get(key) for one in results)), dots=True, label=label)
+                for kind, key, label in zip(KINDS, panel.keys, panel.labels, strict=True)
+            ]
+            level = baseline.get(panel.keys[0]) if baseline else None
+            charts.lines(axes, both, list(enumerate(names)), level)
             title = f"{panel.title}: {panel.asks}" if panel.asks else panel.title
             axes.set_title(title, loc="left", fontweight="bold")
             axes.set_ylabel(panel.unit)
-            axes.set_xticks(range(len(names)), names)
-            axes.margins(x=0.08)
-            axes.set_ylim(min(0, axes.get_ylim()[0]), 1.12 * axes.get_ylim()[1])
             axes.legend(frameon=False, fontsize=9)
 
 
@@ -143,18 +141,3 @@ def _curve(axes: Axes, steps: np.ndarray, values: np.ndarray, reach: float, **st
     first = np.searchsorted(steps, steps - reach)
     last = np.searchsorted(steps, steps + reach, side="right")
     axes.plot(steps, (total[last] - total[first]) / (last - first), linewidth=1.6, **style)
-
-
-def _limit(axes: Axes, values: Sequence[float], *, share: bool) -> None:
-    """Start at zero and leave room above; shares keep at least a tenth of their range."""
-    finite = [value for value in values if np.isfinite(value)]
-    if not finite:
-        axes.text(0.5, 0.5, "no value", transform=axes.transAxes, ha="center", color=GREY)
-    top = max([*finite, 0.0]) * 1.12
-    axes.set_ylim(0, max(top, 0.1) if share else top or 1)
-    if share and top > 0.9:
-        axes.set_ylim(0, 1.03)
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else float(value)

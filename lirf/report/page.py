@@ -19,8 +19,8 @@ from markupsafe import Markup
 from lirf.measure.memorised import MEMORISED_RATIO
 from lirf.measure.table import METRICS
 from lirf.measure.verdict import Verdict
-from lirf.report import cards, report, tables
-from lirf.report.cards import Document, Measured
+from lirf.report import report, tables
+from lirf.report.cards import Cards, Document, Measured
 from lirf.store.lineage import Lineage
 
 HERE = Path(__file__).parent
@@ -64,6 +64,7 @@ class Content:
     verdict: Verdict
     protocol: Document  # of the final model
     measured: Measured
+    cards: Cards
     samples: Mapping[str, Sequence[Sample]]
     images: Mapping[str, tuple[str, str]]  # training images by id: data URI and file
     descent: Descent
@@ -88,10 +89,7 @@ def render(content: Content) -> str:
         baseline=measured.baseline,
         columns=METRICS,
         cell=tables.number,
-        cards=cards.cards(measured, content.protocol, content.verdict.judged),
         admissions=[measured.rows[name] for name in loop if "admitted" in measured.rows[name]],
-        growth=cards.growth(measured),
-        collapse=cards.collapse(measured, content.protocol),
         memorised_ratio=MEMORISED_RATIO,
         protocol_line=report.protocol_line(content.protocol).replace("**", ""),
         label=_label,

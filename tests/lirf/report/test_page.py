@@ -14,7 +14,7 @@ import pytest
 from lirf.measure import verdict
 from lirf.measure.table import METRICS
 from lirf.params import Page
-from lirf.report import page, pictures, tables
+from lirf.report import cards, page, pictures, tables
 from lirf.report.cards import Measured
 from lirf.report.page import Content, Descent, Neighbour, Sample
 from lirf.store import lineage
@@ -100,6 +100,7 @@ def content(**changes: Any) -> Content:
         verdict=judged,
         protocol=PROTOCOL,
         measured=numbers,
+        cards=cards.of(numbers, PROTOCOL, judged.judged),
         samples=dict.fromkeys(["baseline", "r01", "r02", "final"], samples),
         images={f"train-{i}": (uri(i), HOSTILE if i == 0 else f"{i}.png") for i in range(4)},
         descent=descent(),
@@ -244,7 +245,8 @@ def test_a_run_that_admitted_nothing_says_so():
 
 def test_a_frechet_distance_that_is_missing_has_its_reason():
     few = {**PROTOCOL, "frechet": None, "frechet_reason": "50 reference images: needs at least 100"}
-    assert "no value: 50 reference images" in page.render(content(protocol=few))
+    shown = cards.of(measured(), few, {})
+    assert "no value: 50 reference images" in page.render(content(cards=shown))
 
 
 # What follows needs a browser.
