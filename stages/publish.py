@@ -50,7 +50,7 @@ def publish(
     }
     export.write(model, weights, autoencoder, params.sample)
     shutil.copyfile(samples, model / card.SAMPLES)
-    (model / "README.md").write_text(card.write(_facts(params, documents, latents)))
+    card.make(_facts(params, documents, latents)).save(model / "README.md")
     inputs = [weights, autoencoder, bank, images, samples, *results.values()]
     export.seal(
         model,

@@ -38,6 +38,7 @@ OWNERS = {  # the only files of lirf that may import a library
     "timm": {"lirf.features.vision"},
     "torchdiffeq": {"lirf.solvers.adaptive"},
     "jinja2": {"lirf.report.page"},
+    "matplotlib": {"lirf.report.style"},
     "accelerate": {"lirf.training.parallel"},
 }
 

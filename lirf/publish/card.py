@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from lirf.measure.table import MEASURED, METRICS
 from lirf.report import report
 
 SAMPLES = "samples.png"
 COLOURS = {"grey": "grey", "rgb": "colour"}
-MEASURES = """\
-Memorised: share of samples whose nearest training image (mirrored or not) is closer than a third of
-the second nearest. Precision: share of samples that fall among the reference images; recall: share
-of reference images that fall among the samples; density and coverage are their robust forms.
-Frechet: between Gaussians in the stated features, which are not FID's. Vendi: effective number of
-different samples. Bank rows: latents that the model was trained on."""
+TASK = "unconditional-image-generation"
+PROTOCOL = ("n_fake", "n_reference", "n_train", "features", "resolution", "neighbours", "seed")
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,10 @@ class Facts:
     same_steps: bool = True
 
 
-def write(facts: Facts) -> str:
-    """Return the card as Markdown with the front matter of the Hugging Face hub."""
-    return "\n".join(
+def make(facts: Facts) -> ModelCard:
+    """Return the card: Markdown, and front matter with the metrics and what a hub searches by."""
+    text = "\n".join(
         [
-            _front(facts),
             f"# {facts.name}\n",
             f"Makes {COLOURS[facts.colour]} images of {facts.resolution} x {facts.resolution} px."
             f" Trained from scratch on {facts.images['train']} images by Latent Iterative"
@@ -74,23 +72,40 @@ def write(facts: Facts) -> str:
             _uses_and_limits(facts),
         ]
     )
+    data = ModelCardData(
+        model_name=facts.name,
+        license=facts.licence,
+        library_name="diffusers",
+        pipeline_tag=TASK,
+        tags=["flow-matching", "lirf"],
+        eval_results=_measured(facts) or None,
+    )
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}")
 
 
 def _space(facts: Facts) -> str:
     return "an" if facts.pretrained is None else f"the pretrained `{facts.pretrained}`"
 
 
-def _front(facts: Facts) -> str:
-    return f"""\
----
-license: {facts.licence}
-library_name: diffusers
-pipeline_tag: unconditional-image-generation
-tags:
-- flow-matching
-- lirf
----
-"""
+def _measured(facts: Facts) -> list[EvalResult]:
+    """Return the metrics of the model, each with the images that it is held against."""
+    result = facts.result
+    if result["generator"] != "network":
+        return []
+    return [
+        EvalResult(
+            task_type=TASK,
+            dataset_type="imagefolder",
+            dataset_name=facts.description,
+            dataset_split="train" if metric.against == "training images" else result["reference"],
+            metric_type=metric.key,
+            metric_name=metric.name,
+            metric_value=result[metric.key],
+            metric_args={key: result[key] for key in PROTOCOL},
+        )
+        for metric in MEASURED
+        if result[metric.key] is not None
+    ]
 
 
 def _use(facts: Facts) -> str:
@@ -137,6 +152,7 @@ def _evaluation(facts: Facts) -> str:
             " rounds.\n"
         )
     table = report.table(results, report.protocol_line(facts.result))
+    meanings = "\n".join(f"- *{metric.title}*: {metric.meaning}" for metric in METRICS)
     warning = ""
     if facts.result["generator"] != "network":
         warning = f"\n**Measured with {facts.result['generator']} in place of this model.**\n"
@@ -144,7 +160,8 @@ def _evaluation(facts: Facts) -> str:
 ## Evaluation
 {warning}
 {table}
-{plain}{MEASURES}
+{plain}
+{meanings}
 """
 
 

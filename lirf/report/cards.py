@@ -132,7 +132,8 @@ def _over_rounds(
         Line(kind, list(enumerate(row)), dots=True)
         for kind, row in zip(kinds, values, strict=False)
     ]
-    label = f"{title} over the rounds: {words}; baseline {tables.number(level, form)}"
+    beside = "" if level is None else f"; baseline {level:{form}}"
+    label = f"{title} over the rounds: {words}{beside}"
     ticks = _thinned_ticks(loop)
     return style.inline(label, lambda axes: charts.lines(axes, series, ticks, level))
 
@@ -192,11 +193,12 @@ def _loss_card(measured: Measured) -> Card:
     mine, theirs = (
         tables.number(points[-1][1] if points else None, ".3f") for points in (whole, base)
     )
+    beside = f", baseline {theirs}" if base else ""
     return Card(
         "training loss", "over the optimiser steps, smoothed", "",
         mine, theirs,
         style.inline(
-            f"Training loss over the steps: in the end {mine}, baseline {theirs}",
+            f"Training loss over the steps: in the end {mine}{beside}",
             lambda axes: charts.lines(axes, series, charts.steps(axes, last)),
         ),
         "The flow-matching loss on each model's own bank. A denser bank is harder to learn by"
@@ -207,22 +209,21 @@ def _loss_card(measured: Measured) -> Card:
 
 def _distance_card(measured: Measured, paths: str) -> Card:
     """Return the card of the distance to the memorising field over t."""
-    final, base = measured.diagnoses[measured.final], measured.diagnoses
-    title = "distance to memorising"
+    final = measured.diagnoses[measured.final]["distance_to_memorising"]
+    level = measured.theirs(measured.diagnoses, "distance_to_memorising")
     kinds: dict[str, Kind] = dict.fromkeys(measured.loop, "faint")
     kinds.update(dict.fromkeys(measured.baselines, "baseline"))
     kinds[measured.final] = "loop"
     series = [Line(kinds[name], points) for name, points in measured.distances.items()]
     words = (
         f"Distance of the field to the memorising one over t; on average"
-        f" {final['distance_to_memorising']:.3g} for {measured.final},"
-        f" {tables.number(measured.theirs(base, 'distance_to_memorising'), '.3g')} for the baseline"
+        f" {final:.3g} for {measured.final}"
+        + ("" if level is None else f", {level:.3g} for the baseline")
     )
     ticks = [(0.0, "noise"), (0.5, "t = 0.5"), (1.0, "data")]
     return Card(
-        title, "0 is learned by heart; its mean over t", "",
-        f"{final['distance_to_memorising']:.3f}",
-        tables.number(measured.theirs(base, "distance_to_memorising"), ".3f"),
+        "distance to memorising", "0 is learned by heart; its mean over t", "",
+        f"{final:.3f}", tables.number(level, ".3f"),
         style.inline(words, lambda axes: charts.lines(axes, series, ticks, least_top=1.0)),
         "How far the learned field is from the exact one that ends every path on a training"
         " latent, on the way from noise to data; faint: the rounds.", paths,
@@ -232,18 +233,18 @@ def _distance_card(measured: Measured, paths: str) -> Card:
 def _density_card(measured: Measured, paths: str, protocol: Document) -> Card:
     """Return the card of memorised samples by local density."""
     final, base = measured.diagnoses[measured.final], measured.diagnoses
-    by_density = measured.memorised_by_density
-    mine = by_density[measured.final]
-    theirs = by_density[measured.baseline] if measured.baseline else [math.nan] * len(mine)
-    shares = [(_share(one), _share(other)) for one, other in zip(mine, theirs, strict=True)]
-    ends = {0: "dense", len(shares) - 1: "sparse"}
-    groups: list[Group] = [
-        (ends.get(i, ""), (("loop", mine), ("baseline", theirs)))
-        for i, (mine, theirs) in enumerate(shares)
+    kinds: dict[Kind, str] = {"loop": measured.final}
+    if measured.baseline:
+        kinds["baseline"] = measured.baseline
+    bins: list[list[tuple[Kind, float | None]]] = [
+        [(kind, _share(share)) for kind, share in zip(kinds, shares, strict=True)]
+        for shares in zip(*(measured.memorised_by_density[n] for n in kinds.values()), strict=True)
     ]
+    ends = {0: "dense", len(bins) - 1: "sparse"}
+    groups: list[Group] = [(ends.get(place, ""), bars) for place, bars in enumerate(bins)]
     words = "Memorised samples near training latents, densest first: " + "; ".join(
-        f"{measured.final} {tables.number(mine, '.3f')}, baseline {tables.number(theirs, '.3f')}"
-        for mine, theirs in shares
+        ", ".join(f"{kinds[kind]} {tables.number(share, '.3f')}" for kind, share in bars)
+        for bars in bins
     )
     return Card(
         "memorised by density", "share of all samples; bars: of those that end there", "",

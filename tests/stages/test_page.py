@@ -92,8 +92,8 @@ def make_inputs(results: tuple[Path, Path], folder: Path, side: int = 8) -> Inpu
     return inputs
 
 
-def make(inputs: Inputs, path: Path) -> str:
-    page(TINY, **vars(inputs), html=Out(path))
+def make(inputs: Inputs, path: Path, params: settings.Params = TINY) -> str:
+    page(params, **vars(inputs), html=Out(path))
     return path.read_text()
 
 
@@ -122,6 +122,21 @@ def test_it_tells_the_numbers_of_the_metrics(text, inputs):
     assert f"<strong>{found['memorised']:.3f}</strong>" in text
     assert f"{round(1000 * found['memorised'])} of 1000 samples are memorised" in text
     assert "100 images of data/digits" in text
+
+
+def test_without_a_baseline_it_shows_the_loop_alone(make_results, inputs, tmp_path):
+    metrics, plots = make_results(tmp_path)
+    for path in (metrics / "baseline.json", metrics / "diagnosis" / "baseline.json"):
+        path.unlink()
+    alone = TINY.model_copy(
+        update={"models": {name: one for name, one in TINY.models.items() if name != "baseline"}}
+    )
+    text = make(replace(inputs, metrics=metrics, plots=plots), tmp_path / "index.html", alone)
+    assert "add a line with `role: baseline` to models" in text
+    assert set(data(text)["samples"]) == {*PARAMS.rounds, "final"}
+    assert 'class="theirs"' not in text
+    assert not [label for label in re.findall('aria-label="([^"]*)"', text) if "baseline" in label]
+    assert "var(--baseline)" not in text.partition("<body>")[2]
 
 
 def test_admitted_latents_lead_back_to_the_images(text):

@@ -1,6 +1,7 @@
 """The published folder: complete, the same bytes every time, and no word of where images lay."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,14 @@ from stages.publish import publish
 from stages.support.command import Out
 
 
-def run(trained, folder: Path, params=None) -> Path:
+def run(trained, folder: Path, params=None, metrics: Path | None = None) -> Path:
     publish(
         params or trained.params,
         trained.weights,
         trained.autoencoder,
         trained.bank,
         trained.images,
-        trained.metrics,
+        metrics or trained.metrics,
         trained.samples,
         Out(folder),
     )
@@ -88,6 +89,20 @@ def test_the_card_takes_name_licence_and_description_from_the_params(trained, tm
     text = (run(trained, tmp_path / "model", params) / "README.md").read_text()
     for said in ("# blots\n", "license: cc0-1.0\n", "Blots of ink: 12 images"):
         assert said in text
+
+
+def test_without_a_baseline_the_card_tells_of_the_loop_alone(trained, tmp_path: Path):
+    models = {name: one for name, one in trained.params.models.items() if one.role == "loop"}
+    params = trained.params.model_copy(update={"models": models})
+    metrics = shutil.copytree(trained.metrics, tmp_path / "metrics")
+    for path in metrics.rglob("baseline.json"):
+        path.unlink()
+    model = run(trained, tmp_path / "model", params, metrics)
+    text = (model / "README.md").read_text()
+    assert "| this model | 0.012 |" in text
+    assert "baseline" not in text
+    inputs = json.loads((model / "provenance.json").read_text())["inputs"]
+    assert not [path for path in inputs if Path(path).stem == "baseline"]
 
 
 def test_a_missing_result_is_named(trained, tmp_path: Path):

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from ruamel.yaml import YAML
+from huggingface_hub import ModelCard, ModelCardData
 
+from lirf.measure.table import MEASURED, METRICS
 from lirf.publish import card
 
 RESULT: dict[str, Any] = {
@@ -30,16 +31,46 @@ FACTS = card.Facts(
 )
 
 
-def test_it_opens_with_the_front_matter_of_the_hub():
-    _, front, _ = card.write(FACTS).split("---\n", 2)
-    document = YAML(typ="safe").load(front)
-    assert document["license"] == "cc-by-nc-4.0"
-    assert document["library_name"] == "diffusers"
-    assert document["pipeline_tag"] == "unconditional-image-generation"
+def write(facts: card.Facts = FACTS, **changes: Any) -> str:
+    return str(card.make(replace(facts, **changes)))
+
+
+def test_a_hub_reads_its_front_matter_and_every_metric():
+    data = ModelCard(write()).data.to_dict()
+    assert data["license"] == "cc-by-nc-4.0"
+    assert data["library_name"] == "diffusers"
+    assert data["pipeline_tag"] == "unconditional-image-generation"
+    read = ModelCardData(**data).eval_results
+    assert read is not None
+    found = {one.metric_type: one.metric_value for one in read}
+    assert found == {
+        metric.key: RESULT[metric.key] for metric in MEASURED if RESULT[metric.key] is not None
+    }
+    assert {one.metric_type: one.dataset_split for one in read}["memorised"] == "train"
+    assert {one.dataset_split for one in read} == {"train", "heldout"}
+    assert {one.dataset_name for one in read} == {"Horses of one studio"}
+
+
+def test_it_says_what_each_metric_means():
+    text = write()
+    for metric in METRICS:
+        assert f"*{metric.title}*: {metric.meaning}" in text
+
+
+def test_words_of_the_user_end_no_front_matter():
+    odd = 'Blots: "a"\n---\n# x'
+    data = ModelCard(write(description=odd)).data.to_dict()
+    assert data["model-index"][0]["results"][0]["dataset"]["name"] == odd
+
+
+def test_without_a_baseline_none_is_told_of():
+    text = write(baseline=None, baseline_diagnosis=None)
+    assert "| this model | 0.012 |" in text
+    assert "baseline" not in text
 
 
 def test_it_tells_data_metrics_and_memorisation():
-    text = card.write(FACTS)
+    text = write()
     for said in (
         "# horses\n", "Horses of one studio: 12 images, 11 of them also mirrored", "40 more were",
         "309 refined latents", "(r01: 200, r02: 109)", "| this model | 0.012 |",
@@ -52,13 +83,13 @@ def test_it_tells_data_metrics_and_memorisation():
 
 def test_numbers_that_are_not_the_models_are_said_to_be_none():
     result = {**RESULT, "generator": "memory"}
-    assert "**Measured with memory in place of this model.**" in card.write(
-        replace(FACTS, result=result)
-    )
+    text = write(result=result)
+    assert "**Measured with memory in place of this model.**" in text
+    assert ModelCard(text).data.to_dict().get("model-index") is None
 
 
 def test_an_autoencoder_of_others_is_named_with_its_licence():
-    own, foreign = (card.write(replace(FACTS, pretrained=one)) for one in (None, "someone/vae"))
+    own, foreign = (write(pretrained=one) for one in (None, "someone/vae"))
     assert "in the latent space of the pretrained `someone/vae` autoencoder" in foreign
     assert "- `vae/` holds `someone/vae`, which others made: it has a licence of its own" in foreign
     assert "in the latent space of an autoencoder" in own

@@ -44,8 +44,8 @@ def test_colours_are_those_of_the_page():
         assert sheet.count(f"--{name}: ") == 2, "one by day, one by night"
         svg = style.inline("x", dots(colour))
         assert f"stroke: var(--{name})" in svg
+        assert "font" not in svg
         assert not re.search(r"#[0-9a-fA-F]{6}", svg.replace("#000000", ""))
-    assert "font" not in svg
 
 
 def test_a_chart_scales_and_its_ids_are_its_own():
