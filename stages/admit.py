@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from lirf.densify import admission
+from lirf.densify.admission import Admission
 from lirf.params import Params
-from lirf.store import banks, files, parts, tables
+from lirf.store import banks, files, tables
 from lirf.store.rows import Room, half
-from lirf.store.space import flat
 from stages.support import command
 from stages.support.command import Out
 
@@ -34,77 +35,47 @@ def admit(
     Raises:
         ValueError: an input is damaged or of another space.
     """
-    known, (drawn, attributes) = banks.read_register(bank), parts.read_rows(corrected)
-    known.space.require(banks.read_space(corrected, attributes), str(corrected))
-    scales = admission.Scales(
-        attributes["lambda"],
-        _numbers(anchors, tables.read(anchors), "displacement"),
-        attributes["spacing"],
-    )
-    displacement_M, novelty_M = (
-        _numbers(corrected, drawn, name) for name in ("displacement", "novelty")
-    )
     # Half is for candidates, bank and result, which lie beside the result where that is too little.
     room = Room(half(params.memory), admitted.parent)
-    done = admission.admit(
-        params.admit,
-        flat(banks.read_arrays([corrected], room)),
-        displacement_M,
-        novelty_M,
-        flat(banks.read_arrays(banks.parts(bank), room)),
-        known.real,
-        scales,
-        memory=half(params.memory),
-        room=room,
-    )
-    decided = done.decision
-    columns = {
-        "id": drawn["id"],
-        "admitted": decided.admitted,
-        "reason": decided.reasons,
-        "displacement": displacement_M,
-        "threshold": np.full(len(novelty_M), decided.threshold),
-        "novelty": novelty_M,
-        "floor": np.full(len(novelty_M), decided.floor),
-    }
-    tables.write(decision, pa.table(columns))
-    rows = drawn.filter(pa.array(decided.admitted))
-    rows = rows.set_column(
-        rows.schema.get_field_index("novelty"), "novelty", pa.array(done.novelty)
-    )
-    banks.write_latents(admitted, done.latents.reshape(-1, *known.space.shape), rows, known.space)
-    summary = {
-        "candidates": drawn.num_rows,
+    moved = tables.read(anchors)
+    known = banks.read(bank, room)
+    drawn = banks.read_latents(corrected, room, known.space)
+    _require_finite(anchors, moved, "displacement")
+    _require_finite(corrected, drawn.rows, "displacement", "novelty")
+    done = admission.admit(drawn, moved, known, params.admit, half(params.memory), room)
+    joining = done.joining
+    tables.write(decision, done.table)
+    banks.write_latents(admitted, joining.latents, joining.rows, joining.space)
+    measured = {"lambda": drawn.attributes["lambda"], "rule": params.admit.rule}
+    files.write_json(metrics, {**_summary(done, known), **measured})
+    if done.warning:
+        print(f"warning: {run}: {done.warning}", file=sys.stderr)  # noqa: T201
+
+
+def _require_finite(path: Path, rows: pa.Table, *names: str) -> None:
+    """Raise ValueError where a number in one of the columns is not finite, naming its row."""
+    for name in names:
+        finite = np.isfinite(rows[name].to_numpy().astype(np.float64))
+        if not finite.all():
+            culprit = rows["id"][int(np.argmin(finite))].as_py()
+            raise ValueError(f"{path}: the {name} of {culprit} is not finite; {files.REMEDY}")
+
+
+def _summary(done: Admission, bank: banks.Bank) -> dict[str, Any]:
+    """Return the numbers of an admission."""
+    decided, table = done.decision, done.table
+    return {
+        "candidates": table.num_rows,
         "admitted": decided.count(admission.ADMITTED),
-        "bank_after": known.rows.num_rows + decided.count(admission.ADMITTED),
+        "bank_after": bank.rows.num_rows + decided.count(admission.ADMITTED),
         "too_far": decided.count(admission.TOO_FAR),
         "too_close": decided.count(admission.TOO_CLOSE),
         "crowded": decided.count(admission.CROWDED),
         "threshold": decided.threshold,
         "floor": decided.floor,
-        "median_displacement": float(np.median(displacement_M)),
-        "median_novelty": float(np.median(novelty_M)),
-        "lambda": scales.lambda_,
-        "rule": params.admit.rule,
+        "median_displacement": float(np.median(table["displacement"].to_numpy())),
+        "median_novelty": float(np.median(table["novelty"].to_numpy())),
     }
-    files.write_json(metrics, summary)
-    warning = admission.warning(decided, displacement_M, novelty_M, params.admit, scales)
-    if warning:
-        print(f"warning: {run}: {warning}", file=sys.stderr)  # noqa: T201
-
-
-def _numbers(path: Path, rows: pa.Table, name: str) -> np.ndarray:
-    """Return a column as float64.
-
-    Raises:
-        ValueError: a number is not finite; names its row.
-    """
-    values = rows[name].to_numpy().astype(np.float64)
-    finite = np.isfinite(values)
-    if not finite.all():
-        culprit = rows["id"][int(np.argmin(finite))].as_py()
-        raise ValueError(f"{path}: the {name} of {culprit} is not finite; {files.REMEDY}")
-    return values
 
 
 if __name__ == "__main__":

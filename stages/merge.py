@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-
+from lirf.densify import merging
 from lirf.params import Params
 from lirf.store import banks
 from stages.support import command
 from stages.support.command import Out
-
-REMEDY = "rerun `dvc repro`"
 
 
 def merge(
@@ -30,29 +26,13 @@ def merge(
     Raises:
         ValueError: an input is damaged or of another space, or a row's parents are not in the bank.
     """
-    old, new = banks.read_register(previous), banks.read_latents(admitted)
-    old.space.require(new.space, str(admitted))
-    rows = _bank_rows(run, new.rows)
-    _check_lineage(rows, old.rows, previous)
-    banks.write(bank, run, new.latents, rows, new.space, previous)
-
-
-def _bank_rows(run: str, rows: pa.Table) -> pa.Table:
-    """Return rows of admitted latents as rows of the bank: refined, of no image."""
-    columns = {name: rows[name] for name in rows.column_names}
-    columns |= {"round": np.full(rows.num_rows, run), "kind": np.full(rows.num_rows, "refined")}
-    return banks.bank_rows(columns)
-
-
-def _check_lineage(rows: pa.Table, older: pa.Table, previous: Path) -> None:
-    """Check that ids are new and parents are known."""
-    known = set(older["id"].to_pylist())
-    for id_, parents in zip(rows["id"].to_pylist(), rows["parents"].to_pylist(), strict=True):
-        if id_ in known:
-            raise ValueError(f"{previous} already has a row {id_}; {REMEDY}")
-        for parent in parents:
-            if parent not in known:
-                raise ValueError(f"{id_}: its parent {parent} is not in {previous}; {REMEDY}")
+    known = banks.read_register(previous)
+    joining = banks.read_latents(admitted, space=known.space)
+    try:
+        new = merging.part(run, joining, known)
+    except ValueError as error:
+        raise ValueError(f"{previous}: {error}") from None
+    banks.write(bank, run, new.latents, new.rows, new.space, previous)
 
 
 if __name__ == "__main__":

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from lirf import params as settings
+from lirf.densify import naming
 from lirf.params import Params
-from lirf.sampling import sampler
 from lirf.store import banks
 from lirf.store.rows import Room, half
 from lirf.training import checkpoint, devices
@@ -33,10 +31,9 @@ def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out)
     is chosen once, and lies there too.
     """
     where = devices.of(params)
-    space, known = checkpoint.read_document(weights)["space"], banks.read_register(bank)
-    space.require(known.space, str(bank))
-    real = int(known.real.sum())
-    seeds_M = sampler.seeds(params.sample.seed, run, math.ceil(params.sample.ratio * real))
+    space = checkpoint.read_document(weights)["space"]
+    rows = naming.candidates(params.sample, run, banks.read_register(bank, space))
+    seeds_M = rows["seed"].to_pylist()
     if not seeds_M:
         raise ValueError(f"{bank}: no real latents; rerun `dvc repro encode`")
     room = Room(half(params.memory), candidates.parent)
@@ -52,8 +49,6 @@ def sample(params: Params, run: str, weights: Path, bank: Path, candidates: Out)
                 first += len(x_BCHW)
         except ValueError as error:
             raise ValueError(f"{run}: {error}") from None
-        ids = [f"{run}-{index:05d}" for index in range(len(seeds_M))]
-        rows = pa.table({"id": ids, "seed": pa.array(seeds_M, pa.int64())})
         banks.write_latents(candidates, latents_MCHW, rows, space)
 
 

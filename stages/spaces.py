@@ -44,7 +44,7 @@ def spaces(params: Params, images: Path, runs: Out, table: Out, strips: Out) -> 
     drawn: list[Image] = []
     for name, numbers in studied.sections(params).items():
         try:
-            task = autoencoders.task(f"spaces-{name}", numbers, images, where)
+            task = autoencoders.task("spaces", numbers, images, where, name)
             model, curve = autoencoders.obtain(task)
         except ValueError as error:
             raise ValueError(f"spaces.{name}: {error}") from None

@@ -14,7 +14,7 @@ from lirf.images import transforms
 from lirf.params import Params
 from lirf.store import banks, parts
 from lirf.store.space import Space
-from lirf.training import checkpoint, devices, loop, model, parallel
+from lirf.training import checkpoint, devices, model, parallel
 from lirf.training.batches import Augmented, Share
 from lirf.training.model import Hooks, Rows
 from lirf.training.state import State
@@ -114,12 +114,10 @@ def _read(job: Job, where: torch.device) -> tuple[State, Rows]:
     Raises:
         ValueError: one is damaged, or of another space.
     """
-    known = banks.read(job.bank)
-    begin = checkpoint.load(job.start, where)
-    begin.space.require(known.space, str(job.bank))
-    views = _read_views(job.params, job.augmented, begin.space, where)
-    if job.params.train.start == "fresh" and job.params.models[job.run].role == "loop":
-        begin = model.fresh(begin, job.params.initialize.seed, job.run)
+    found = checkpoint.load(job.start, where)
+    known = banks.read(job.bank, space=found.space)
+    views = _read_views(job.params, job.augmented, found.space, where)
+    begin = model.begin(found, job.params, job.run)
     return begin, Rows(known.latents, known.real, known.groups, views)
 
 
@@ -131,8 +129,7 @@ def _read_views(
     Raises:
         ValueError: they are damaged, of another space, or missing though they are to be drawn.
     """
-    views = banks.read_latents(augmented)
-    space.require(views.space, str(augmented))
+    views = banks.read_latents(augmented, space=space)
     if not params.train.augment_share:
         return None
     if not len(views.latents):
@@ -173,7 +170,7 @@ def _fit(job: Job, begin: State, rows: Rows, place: Place) -> int | None:
     if place.first:
         place.agree(0)
     before = cut.state.step - len(cut.curve)
-    schedule = loop.cooldown(before + line.steps, line.cooldown)
+    schedule = model.schedule(line, before)
 
     def stopped(collapse: float) -> None:
         if place.first:

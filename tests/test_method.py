@@ -103,7 +103,7 @@ def found() -> Found:
     latents = torch.from_numpy(real_NCHW)
     for _ in loop.train(plain, latents, config.train, STEPS, None, real_N, rate):
         pass
-    bank = rounds.begin(real_NCHW)
+    bank = rounds.begin(real_NCHW, space)
     for turn in rounds.refine(refined, bank, config):
         bank = turn.bank
     assert refined.step == plain.step == STEPS

@@ -20,7 +20,7 @@ BASE: dict[str, Any] = {"neighbours": 4, "temperature": 1.0, "dimensions": 2}
 
 def corrected(operator: str, references: str) -> list[np.ndarray]:
     config = params.Correct(operator=operator, references=references, **BASE)  # pyright: ignore
-    done = correction.correct(CANDIDATES_MCHW, LATENTS_NCHW, REAL_N, GROUP_N, config, 0.5)
+    done = correction.measure(CANDIDATES_MCHW, LATENTS_NCHW, REAL_N, GROUP_N, config, 0.5)
     return [*vars(done).values()]
 
 

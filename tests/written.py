@@ -1,4 +1,4 @@
-"""Latents, rows and parts that the tests of the store write, and edits of their JSON."""
+"""Latents, rows, parts and banks that tests write, and edits of their JSON."""
 
 import json
 from pathlib import Path
@@ -34,6 +34,15 @@ def files(folder: Path) -> dict[str, bytes]:
 def write_bank(tmp_path: Path) -> Path:
     banks.write(tmp_path / "bank", "r00", latents(5), rows(5), SPACE)
     return tmp_path / "bank"
+
+
+def write_rows(folder: Path, latents_NCHW: np.ndarray, space: Space, refined: int = 0) -> Path:
+    """Write a bank of one part, the last `refined` rows of which are refined."""
+    count = len(latents_NCHW)
+    kinds = ["real"] * (count - refined) + ["refined"] * refined
+    table = banks.bank_rows({"id": [f"row-{i}" for i in range(count)], "kind": kinds})
+    banks.write(folder, "r00", latents_NCHW, table, space)
+    return folder
 
 
 def edit_json(path: Path, *keys: str | int, value: Any) -> None:

@@ -16,11 +16,14 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 import numpy as np
+import pyarrow as pa
 
 from lirf.densify import farthest, restoration
 from lirf.neighbours import search
 from lirf.params import Admit
+from lirf.store.banks import Bank
 from lirf.store.rows import MEMORY, Room
+from lirf.store.space import flat
 
 ADMITTED = "admitted"
 TOO_FAR = "too far"
@@ -83,14 +86,72 @@ def floor(admit: Admit, scales: Scales) -> float:
 
 @dataclass(frozen=True)
 class Admission:
-    """A round's decision, and the A latents that join the bank."""
+    """What a round decided of its candidates, and those that join the bank."""
+
+    decision: Decision
+    table: pa.Table  # a row and a reason for every candidate
+    joining: Bank  # restored, with the columns of corrected candidates
+    warning: str | None  # why nothing was admitted, if so
+
+
+def admit(
+    corrected: Bank,
+    anchors: pa.Table,
+    bank: Bank,
+    policy: Admit,
+    memory: int = MEMORY,
+    room: Room | None = None,
+) -> Admission:
+    """Decide of what `correction.correct` made of a round's candidates; `choose` says how."""
+    scales = Scales(
+        corrected.attributes["lambda"],
+        anchors["displacement"].to_numpy().astype(np.float64),
+        corrected.attributes["spacing"],
+    )
+    rows = corrected.rows
+    displacement_M, novelty_M = (
+        rows[name].to_numpy().astype(np.float64) for name in ("displacement", "novelty")
+    )
+    chosen = choose(
+        policy,
+        flat(corrected.latents),
+        displacement_M,
+        novelty_M,
+        flat(bank.latents),
+        bank.real,
+        scales,
+        memory,
+        room,
+    )
+    decision = chosen.decision
+    columns = {
+        "id": rows["id"],
+        "admitted": decision.admitted,
+        "reason": decision.reasons,
+        "displacement": displacement_M,
+        "threshold": np.full(len(novelty_M), decision.threshold),
+        "novelty": novelty_M,
+        "floor": np.full(len(novelty_M), decision.floor),
+    }
+    place = rows.schema.get_field_index("novelty")
+    joining = rows.filter(pa.array(decision.admitted)).set_column(
+        place, "novelty", pa.array(chosen.novelty)
+    )
+    latents_ACHW = chosen.latents.reshape(-1, *bank.space.shape)
+    said = warning(decision, displacement_M, novelty_M, policy, scales)
+    return Admission(decision, pa.table(columns), Bank(joining, bank.space, latents_ACHW), said)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A decision, and the A latents that join the bank."""
 
     decision: Decision
     latents: np.ndarray  # [A, D] float32, restored
     novelty: np.ndarray  # [A] float64, distance to the nearest real latent
 
 
-def admit(
+def choose(
     policy: Admit,
     latents_MD: np.ndarray,
     displacement_M: np.ndarray,
@@ -100,7 +161,7 @@ def admit(
     scales: Scales,
     memory: int = MEMORY,
     room: Room | None = None,
-) -> Admission:
+) -> Chosen:
     """Decide by the rule in use, keep the share asked for, restore its variance.
 
     A latent that restoration takes below the floor is "too close" after all.
@@ -137,7 +198,7 @@ def admit(
         reasons_M[kept[close_A]] = TOO_CLOSE
         latents_AD = room.choose(latents_AD, np.flatnonzero(~close_A))
         novelty_A = novelty_A[~close_A]
-    return Admission(replace(decision, reasons=reasons_M), latents_AD, novelty_A)
+    return Chosen(replace(decision, reasons=reasons_M), latents_AD, novelty_A)
 
 
 def thinnest(

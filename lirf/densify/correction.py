@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from lirf.densify import tangent
 from lirf.neighbours import search
 from lirf.neighbours.search import Metric
 from lirf.params import Correct
+from lirf.store.banks import BANK_SCHEMA, Bank
 from lirf.store.rows import MEMORY, Room, blocks
 from lirf.store.space import flat
 
@@ -31,12 +33,44 @@ class Correction:
     spacing: float  # median distance of a real row to the nearest one of another group
 
 
-def references(config: Correct, real_N: np.ndarray) -> np.ndarray:
-    """Return the indices of the bank rows that can be neighbours."""
-    return np.flatnonzero(real_N) if config.references == "real" else np.arange(len(real_N))
-
-
 def correct(
+    drawn: Bank,
+    bank: Bank,
+    config: Correct,
+    lambda_: float,
+    memory: int = MEMORY,
+    room: Room | None = None,
+) -> tuple[Bank, pa.Table]:
+    """Apply C to a round's candidates, `drawn` with their `id` and `seed`; `measure` says how.
+
+    Returns:
+        C(z), with the id, the seed, the parents and weights, lambda, the displacement and the
+        novelty of each, and lambda and the bank's spacing for all; and for every real row of the
+        bank its `id` and `displacement`.
+
+    Raises:
+        ValueError: as `measure`.
+    """
+    real_N, ids_N = bank.real, np.array(bank.rows["id"].to_pylist())
+    done = measure(drawn.latents, bank.latents, real_N, bank.groups, config, lambda_, memory, room)
+    columns = {
+        "id": drawn.rows["id"],
+        "seed": drawn.rows["seed"],
+        "parents": ids_N[done.parents].tolist(),
+        "weights": done.weights.tolist(),
+        "lambda": np.full(drawn.rows.num_rows, lambda_),
+        "displacement": done.displacement,
+        "novelty": done.novelty,
+    }
+    schema = pa.schema([BANK_SCHEMA.field(name) for name in columns])
+    measured = {"lambda": lambda_, "spacing": done.spacing}
+    corrected = Bank(
+        pa.table(columns, schema=schema), bank.space, done.latents, attributes=measured
+    )
+    return corrected, pa.table({"id": ids_N[real_N], "displacement": done.anchors})
+
+
+def measure(
     z_MCHW: np.ndarray,
     bank_NCHW: np.ndarray,
     real_N: np.ndarray,
@@ -60,13 +94,16 @@ def correct(
         room: for the corrected latents; None: in memory.
 
     Raises:
-        ValueError: the bank has too few rows for `correct.neighbours`.
+        ValueError: there are no candidates, or too few rows for `correct.neighbours`.
     """
+    if not len(z_MCHW):
+        raise ValueError("there are no candidates; raise sample.ratio")
     z_MD, bank_ND = flat(z_MCHW), flat(bank_NCHW)
     room = room or Room()
     real_RD, group_R = room.choose(bank_ND, np.flatnonzero(real_N)), group_N[real_N]
-    pool_P = references(config, real_N)
+    pool_P = np.flatnonzero(real_N) if config.references == "real" else np.arange(len(real_N))
     pool_PD, group_P = room.choose(bank_ND, pool_P), group_N[pool_P]
+    _check_count(config, group_P)
     latents_MCHW = room.empty(z_MCHW.shape)
     latents_MD = flat(latents_MCHW)
     k, metric = config.neighbours, OPERATORS[config.operator].metric
@@ -90,6 +127,17 @@ def correct(
         anchors=anchors_R,
         spacing=spacing,
     )
+
+
+def _check_count(config: Correct, group_P: np.ndarray) -> None:
+    """Check that every row has K neighbours besides those of its own image."""
+    others = len(group_P) - int(np.unique(group_P, return_counts=True)[1].max(initial=0))
+    if config.neighbours > others:
+        rows = "real rows" if config.references == "real" else "rows"
+        raise ValueError(
+            f"correct.neighbours = {config.neighbours}: the bank has only {others} {rows} besides"
+            " an image's own; lower it or use more images"
+        )
 
 
 def apply(

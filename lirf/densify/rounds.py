@@ -2,40 +2,34 @@
 
     numbers = params.load(Path("params.yaml"))
     start = state.initial(numbers.initialize, space, torch.device("cpu"))
-    for turn in rounds.refine(start, rounds.begin(latents_NCHW), numbers):
+    for turn in rounds.refine(start, rounds.begin(latents_NCHW, space), numbers):
         print(turn.name, len(turn.bank.latents))
 
-On the same machine it gives the same bits as the stages.
+A round is `densify`, by the functions that the stages call: on the same machine it gives the same
+bits as they do.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import torch
 
-from lirf.densify import admission, correction
-from lirf.params import Params
-from lirf.sampling import sampler, seeds
-from lirf.store.space import flat
-from lirf.training import loop
+from lirf.densify import admission, correction, merging, naming
+from lirf.densify.admission import Admission
+from lirf.params import BANK_ZERO, Params
+from lirf.sampling import sampler
+from lirf.store import banks
+from lirf.store.banks import Bank
+from lirf.store.space import Space
 from lirf.training import model as training
 from lirf.training.batches import Augmented
 from lirf.training.model import Rows
 from lirf.training.state import State
-
-
-@dataclass(frozen=True)
-class Bank:
-    """Scaled latents, which of them are real, and which of those are of one image."""
-
-    latents: np.ndarray  # [N, C, H, W] float32
-    real: np.ndarray  # [N] bool
-    group: np.ndarray  # [N] int64, the same for an image and its mirrored twin
 
 
 @dataclass(frozen=True)
@@ -44,16 +38,23 @@ class Turn:
 
     name: str
     state: State  # of which the round drew; the next round trains it further
-    candidates: np.ndarray  # [M, C, H, W] float32
-    corrected: correction.Correction
-    admission: admission.Admission
+    candidates: Bank
+    corrected: Bank
+    anchors: pa.Table  # of every real row its displacement, left out of its own neighbours
+    admission: Admission
     bank: Bank  # what the next round trains on
 
 
-def begin(latents_NCHW: np.ndarray, group_N: np.ndarray | None = None) -> Bank:
+def begin(latents_NCHW: np.ndarray, space: Space, group_N: np.ndarray | None = None) -> Bank:
     """Return the bank of real latents alone, by default each of an image of its own."""
-    group_N = np.arange(len(latents_NCHW)) if group_N is None else group_N
-    return Bank(latents_NCHW, np.ones(len(latents_NCHW), bool), group_N)
+    count = len(latents_NCHW)
+    columns = {
+        "id": [f"train-{place:05d}" for place in range(count)],
+        "round": [BANK_ZERO] * count,
+        "kind": ["real"] * count,
+        "source": [str(group) for group in (range(count) if group_N is None else group_N)],
+    }
+    return Bank(banks.bank_rows(columns), space, latents_NCHW)
 
 
 def refine(
@@ -67,63 +68,45 @@ def refine(
 
     `state` is changed in place: within a turn it is that turn's, and when the iterator ends it is
     the final model's. `augmented` are the rows of `train.augment_share`, without which there is no
-    augmentation. A round that admits nothing is no error;
-    `admission.warning` says why.
+    augmentation. A round that admits nothing is no error; its `admission.warning` says why.
 
     Raises:
         ValueError: a loss or a sample is not finite, or the bank has too few rows for
             `correct.neighbours`; names the round.
     """
-    device = device or torch.device("cpu")
-    for name, round_ in numbers.rounds.items():
+    for name in numbers.rounds:
         with _named(name):
             _train(state, bank, numbers, name, augmented)
-            turn = _turn(name, round_.lambda_, state, bank, numbers, device)
+            turn = densify(state, bank, numbers, name, device)
         yield turn
         bank = turn.bank
     with _named(numbers.final):
         _train(state, bank, numbers, numbers.final, augmented)
 
 
-def merge(bank: Bank, latents_ACHW: np.ndarray) -> Bank:
-    """Return the bank with refined latents behind its rows, each a group of its own."""
-    count = len(latents_ACHW)
-    return Bank(
-        np.concatenate([bank.latents, latents_ACHW]),
-        np.concatenate([bank.real, np.zeros(count, bool)]),
-        np.concatenate([bank.group, bank.group.max() + 1 + np.arange(count)]),
-    )
-
-
-def _turn(
-    name: str,
-    lambda_: float,
-    state: State,
-    bank: Bank,
-    numbers: Params,
-    device: torch.device,
+def densify(
+    state: State, bank: Bank, numbers: Params, name: str, device: torch.device | None = None
 ) -> Turn:
-    """Sample, correct, admit, merge."""
-    count = math.ceil(numbers.sample.ratio * int(bank.real.sum()))
-    seeds_M = seeds.seeds(numbers.sample.seed, name, count)
-    field = state.field
-    batches = sampler.sample(field, seeds_M, state.space.shape, numbers.sample, device)
+    """Take round `name` but for its training: draw from `state`, correct, admit, merge.
+
+    Raises:
+        ValueError: a sample is not finite, or the bank has too few rows.
+    """
+    rows = naming.candidates(numbers.sample, name, bank)
+    batches = sampler.sample(
+        state.field,
+        rows["seed"].to_pylist(),
+        state.space.shape,
+        numbers.sample,
+        device or torch.device("cpu"),
+    )
     z_MCHW = np.concatenate([z_BCHW.numpy() for z_BCHW in batches])
-    pulled = correction.correct(
-        z_MCHW, bank.latents, bank.real, bank.group, numbers.correct, lambda_
-    )
-    scales = admission.Scales(lambda_, pulled.anchors, pulled.spacing)
-    admitted = admission.admit(
-        numbers.admit,
-        flat(pulled.latents),
-        pulled.displacement,
-        pulled.novelty,
-        flat(bank.latents),
-        bank.real,
-        scales,
-    )
-    grown = merge(bank, admitted.latents.reshape(-1, *state.space.shape))
-    return Turn(name, state, z_MCHW, pulled, admitted, grown)
+    drawn = Bank(rows, bank.space, z_MCHW)
+    lambda_ = numbers.rounds[name].lambda_
+    corrected, anchors = correction.correct(drawn, bank, numbers.correct, lambda_)
+    admitted = admission.admit(corrected, anchors, bank, numbers.admit)
+    grown = merging.merge(name, admitted.joining, bank)
+    return Turn(name, state, drawn, corrected, anchors, admitted, grown)
 
 
 def _train(
@@ -134,12 +117,11 @@ def _train(
     augmented: Augmented | None,
 ) -> None:
     """Take the steps of the model `name` on the bank."""
-    if numbers.train.start == "fresh":
-        vars(state).update(vars(training.fresh(state, numbers.initialize.seed, name)))
-    rows = Rows(bank.latents, bank.real, bank.group, augmented)
-    model = numbers.models[name]
-    schedule = loop.cooldown(state.step + model.steps, model.cooldown)
-    for _ in training.train(state, rows, numbers.train, model.steps, schedule):
+    vars(state).update(vars(training.begin(state, numbers, name)))
+    rows = Rows(bank.latents, bank.real, bank.groups, augmented)
+    line = numbers.models[name]
+    schedule = training.schedule(line, state.step)
+    for _ in training.train(state, rows, numbers.train, line.steps, schedule):
         pass
 
 

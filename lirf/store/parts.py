@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,8 +78,8 @@ def read(folder: Path) -> Part:
         ValueError: names the folder or file that is missing, damaged or of another version.
     """
     rows, attributes = read_rows(folder)
-    stored = open_array(folder, rows.num_rows)
-    return Part(take(folder, stored, slice(None)), rows, attributes)
+    array = open_array(folder, rows.num_rows)
+    return Part(take(folder, array, slice(None)), rows, attributes)
 
 
 def read_items(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -86,8 +87,8 @@ def read_items(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
 
     Where `read` would take more memory than there is.
     """
-    stored = open_array(folder, read_rows(folder)[0].num_rows)
-    return lambda places_B: np.asarray(stored.oindex[places_B])
+    array = open_array(folder, read_rows(folder)[0].num_rows)
+    return lambda places_B: take(folder, array, places_B)
 
 
 def read_rows(folder: Path) -> tuple[pa.Table, dict[str, Any]]:
@@ -103,21 +104,24 @@ def open_array(folder: Path, count: int) -> zarr.Array:
     _verify(folder, "array")
     _check_layout(folder / "array" / "zarr.json", count)
     place = zarr.storage.LocalStore(folder / "array", read_only=True)
-    try:  # of format 3 alone: a filter of format 2 can be a pickle
+    with _decoding(folder):  # of format 3 alone: a filter of format 2 can be a pickle
         return zarr.open_array(place, zarr_format=3)
-    except Exception as error:
-        raise ValueError(
-            f"{folder / 'array'}: damaged ({files.plain(error)}); {files.REMEDY}"
-        ) from None
 
 
-def take(folder: Path, stored: zarr.Array, some: slice) -> np.ndarray:
-    """Read items of a part's array."""
+def take(folder: Path, array: zarr.Array, some: slice | np.ndarray) -> np.ndarray:
+    """Read items of a part's array: a slice of them, or those at the places given."""
+    with _decoding(folder):
+        return np.asarray(array.oindex[some])
+
+
+@contextmanager
+def _decoding(folder: Path) -> Iterator[None]:
+    """Say in one line what a part's array has run into: codecs let through whatever that is."""
     try:
-        return np.asarray(stored[some])
+        yield
     except MemoryError:
         raise
-    except Exception as error:  # codecs let through whatever they run into
+    except Exception as error:
         raise ValueError(
             f"{folder / 'array'}: damaged ({files.plain(error)}); {files.REMEDY}"
         ) from None

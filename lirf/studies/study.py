@@ -193,7 +193,8 @@ def _run(numbers: Params, task: str, count: int, seed: int) -> list[Outcome]:
     augmented = _versions(numbers, at) if task in TOLD else None
     if task in (LOOP, PUBLISHED):
         bank_rows = count
-        for turn in rounds.refine(state, rounds.begin(at.latents), numbers, augmented=augmented):
+        bank = rounds.begin(at.latents, at.space)
+        for turn in rounds.refine(state, bank, numbers, augmented=augmented):
             bank_rows = len(turn.bank.latents)
         return [_outcome(numbers, at, state, task, bank_rows)]
     if task != PLAIN:

@@ -89,16 +89,20 @@ def train(
         summed_S = torch.stack(losses_S)
         if share is not None:
             share.add(summed_S)
-        losses = summed_S.tolist()
-        for step, loss in enumerate(losses, start=first):
-            if not math.isfinite(loss):
-                raise ValueError(
-                    f"step {step}: the loss is {loss}; lower train.learning_rate or set"
-                    " train.clip_norm"
-                )
-        yield from enumerate(losses, start=first)
+        losses = list(enumerate(summed_S.tolist(), start=first))
+        _require_finite(losses)
+        yield from losses
         if interrupted():
             return
+
+
+def _require_finite(losses: list[tuple[int, float]]) -> None:
+    """Raise ValueError where the loss of a step is not finite."""
+    for step, loss in losses:
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"step {step}: the loss is {loss}; lower train.learning_rate or set train.clip_norm"
+            )
 
 
 def _descend(state: State, network: Call, batch: Batch, config: params.Train) -> Tensor:

@@ -50,9 +50,19 @@ class Hooks:
     agree: Callable[[int], int] = int
 
 
-def fresh(begin: State, seed: int, name: str) -> State:
-    """Return the untrained state of model `name`, whatever `begin` has learned."""
-    return state.afresh(begin, seeds.seeds(seed, f"train {name}", 1)[0])
+def begin(found: State, numbers: params.Params, name: str) -> State:
+    """Return the state that model `name` starts from, given that of the round before.
+
+    With `train.start: fresh` a model of the loop takes no more than the network's kind and size.
+    """
+    if numbers.train.start == "warm" or numbers.models[name].role != "loop":
+        return found
+    return state.afresh(found, seeds.seeds(numbers.initialize.seed, f"train {name}", 1)[0])
+
+
+def schedule(line: params.Model, before: int) -> LRSchedule:
+    """Return the learning rates of a model that starts after step `before`."""
+    return loop.cooldown(before + line.steps, line.cooldown)
 
 
 def train(

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection, parent_process
 from multiprocessing.context import SpawnProcess
@@ -34,14 +34,13 @@ Agree = Callable[[int], int]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a process stands: its place among how many, on which device, joined by which file."""
+class Group:
+    """How many processes there are, on which device, and the file that joins them."""
 
-    place: int
     count: int
     device: str
     meeting: Path
-    threads: int
+    threads: int  # of each
 
 
 @dataclass(frozen=True)
@@ -76,21 +75,16 @@ def run(
     _require(count, device)
     context = multiprocessing.get_context("spawn")
     number = context.RawValue("i", 0)
+    ends, senders = zip(*(context.Pipe(duplex=False) for _ in range(count)), strict=True)
+    threads = max(1, torch.get_num_threads() // count)
     with TemporaryDirectory() as folder:
-        processes: list[SpawnProcess] = []
-        ends: list[Any] = []
+        group = Group(count, device.type, Path(folder) / "meeting", threads)
+        started = multiprocessing.start_processes(
+            _begin, (group, number, senders, work, tuple(arguments)), count, join=False
+        )
+        # Its own `join` names the first that it sees ended, which may not be the cause.
+        processes: list[SpawnProcess] = started.processes
         try:
-            for place in range(count):
-                threads = max(1, torch.get_num_threads() // count)
-                where = Place(place, count, device.type, Path(folder) / "meeting", threads)
-                receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(
-                    target=_begin, args=(where, number, sender, work, tuple(arguments))
-                )
-                process.start()
-                sender.close()
-                processes.append(process)
-                ends.append(receiver)
             _wait(processes, number, signalled)
             return _outcome(processes, ends)
         finally:
@@ -127,9 +121,9 @@ def _wait(processes: list[SpawnProcess], number: Any, signalled: Callable[[], in
             until_s = min(until_s, time.monotonic() + ENDING_S)
 
 
-def _outcome(processes: list[SpawnProcess], ends: list[Any]) -> Any:
+def _outcome(processes: list[SpawnProcess], ends: Iterable[Any]) -> Any:
     """Return what the first process returned, or raise what ended the first that failed."""
-    said = [_receive(end) for end in ends]
+    said = [end.recv() if end.poll() else None for end in ends]
     failures = [one for one in said if isinstance(one, Failure)]
     for place, process in enumerate(processes, start=1):
         code = process.exitcode or 0
@@ -154,18 +148,11 @@ def _ended(place: int, processes: list[SpawnProcess]) -> ValueError:
     )
 
 
-def _receive(end: Any) -> Any:
-    """Return what a process said before it ended, None if nothing."""
-    try:
-        return end.recv() if end.poll() else None
-    except EOFError:
-        return None
-
-
 def _begin(
-    where: Place,
+    place: int,
+    group: Group,
     number: Any,
-    sender: Any,
+    senders: Sequence[Any],
     work: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
@@ -173,15 +160,15 @@ def _begin(
     for name in (signal.SIGINT, signal.SIGTERM):  # a terminal sends them to all: the first decides
         signal.signal(name, signal.SIG_IGN)
     try:
-        share, agree = _join(where)
+        share, agree = _join(place, group)
         result = work(share, agree, lambda: agree(_arrived(number)), *arguments)
     except Exception as error:
         plain = isinstance(error, (ValueError, OSError, MemoryError, torch.OutOfMemoryError))
         plain = plain or "can't allocate memory" in str(error)  # what torch says on a CPU
         sayable = error if plain else Reported(traceback.format_exc())
-        sender.send(Failure(sayable, time.monotonic()))
+        senders[place].send(Failure(sayable, time.monotonic()))
         sys.exit(1)
-    sender.send(result if where.place == 0 else None)
+    senders[place].send(result if place == 0 else None)
     torch.distributed.destroy_process_group()
 
 
@@ -192,21 +179,21 @@ def _arrived(number: Any) -> int:
     return number.value or (int(signal.SIGTERM) if orphaned else 0)
 
 
-def _join(where: Place) -> tuple[Share, Agree]:
+def _join(place: int, group: Group) -> tuple[Share, Agree]:
     """Join the other processes."""
-    places = {"RANK": where.place, "LOCAL_RANK": where.place}
-    counts = {"WORLD_SIZE": where.count, "LOCAL_WORLD_SIZE": where.count}
-    threads = {"OMP_NUM_THREADS": where.threads}
+    places = {"RANK": place, "LOCAL_RANK": place}
+    counts = {"WORLD_SIZE": group.count, "LOCAL_WORLD_SIZE": group.count}
+    threads = {"OMP_NUM_THREADS": group.threads}
     os.environ.update({key: str(value) for key, value in {**places, **counts, **threads}.items()})
-    torch.set_num_threads(where.threads)
+    torch.set_num_threads(group.threads)
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     from accelerate import PartialState  # noqa: PLC0415 - an extra
 
-    group = {"init_method": f"file://{where.meeting}"}
-    on_cpu = where.device == "cpu"
-    numbers = {} if on_cpu else {"rank": where.place, "world_size": where.count}
-    PartialState(cpu=on_cpu, backend="gloo" if on_cpu else "nccl", **group, **numbers)
+    on_cpu = group.device == "cpu"
+    numbers = {} if on_cpu else {"rank": place, "world_size": group.count}
+    backend, meeting = "gloo" if on_cpu else "nccl", f"file://{group.meeting}"
+    PartialState(cpu=on_cpu, backend=backend, init_method=meeting, **numbers)
     # What is said between processes is on the CPU, where nothing waits for a GPU.
     speech = torch.distributed.new_group(backend="gloo")
 
@@ -218,4 +205,4 @@ def _join(where: Place) -> tuple[Share, Agree]:
         torch.distributed.all_reduce(word, torch.distributed.ReduceOp.MAX, group=speech)
         return int(word)
 
-    return Share(where.place, where.count, add), agree
+    return Share(place, group.count, add), agree

@@ -32,6 +32,7 @@ class Task:
     """An autoencoder that is asked for, and all that it is made of.
 
     Attributes:
+        stage: that asks for it, on whose code it depends.
         name: of its scratch, and in its progress.
         numbers: what is asked for.
         real: the prepared images.
@@ -39,6 +40,7 @@ class Task:
         eye: the vision transformer, where training or measuring needs it.
     """
 
+    stage: str
     name: str
     numbers: params.Autoencoder
     real: Images
@@ -47,8 +49,16 @@ class Task:
     device: torch.device
 
 
-def task(name: str, numbers: params.Autoencoder, images: Path, device: torch.device) -> Task:
+def task(
+    stage: str,
+    numbers: params.Autoencoder,
+    images: Path,
+    device: torch.device,
+    space: str | None = None,
+) -> Task:
     """Read what `prepare` wrote to `images`, and the vision transformer where anything needs it.
+
+    `space` is the name of the one of several that `stage` asks for.
 
     Raises:
         ValueError: the images are damaged, or the transformer is missing.
@@ -61,7 +71,8 @@ def task(name: str, numbers: params.Autoencoder, images: Path, device: torch.dev
     eye = None
     if training.sees(numbers) or numbers.midpoints.features == "vision":
         eye = vision.load(numbers.vision, numbers.download, device)
-    return Task(name, numbers, real, images / parts.MANIFEST, eye, device)
+    name = stage if space is None else f"{stage}-{space}"
+    return Task(stage, name, numbers, real, images / parts.MANIFEST, eye, device)
 
 
 def obtain(task: Task) -> tuple[ae.AutoencoderKL, Curve]:
@@ -143,4 +154,4 @@ def _fingerprint(task: Task) -> str:
     facts = [numbers.model_dump_json(exclude=left_out)]
     if eye is not None:
         facts += [numbers.vision.model, eye.hash, str(eye.side)]
-    return scratch.fingerprint("autoencoder", facts, [task.manifest])
+    return scratch.fingerprint(task.stage, facts, [task.manifest])

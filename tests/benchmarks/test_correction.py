@@ -60,7 +60,7 @@ def test_correction(paired, machine, full, say):
     done = []
 
     def correct():
-        done[:] = [correction.correct(z, bank, real, group, CONFIG, 0.5)]
+        done[:] = [correction.measure(z, bank, real, group, CONFIG, 0.5)]
 
     product, took = paired(correct, machine.sgemm, rounds=1)
     operations = 2 * D * (2 * m * n + n * n)

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from written import files
 
 from lirf.densify import slerp
 from lirf.params import Correct, Params, Round, load
@@ -70,11 +71,6 @@ def latents(rng: np.random.Generator, count: int) -> np.ndarray:
 
 def outputs(folder: Path) -> tuple[Out, Out]:
     return Out(folder / "out"), Out(folder / "anchors")
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def test_every_column_follows_from_the_latents(
@@ -164,8 +160,8 @@ def test_same_inputs_same_bytes(tmp_path: Path, params: Params, rng: np.random.G
     for name in "12":
         (tmp_path / name).mkdir()
         correct(params, "r01", candidates, bank, *outputs(tmp_path / name))
-    assert contents(tmp_path / "1") == contents(tmp_path / "2")
-    assert "anchors" in contents(tmp_path / "1")
+    assert files(tmp_path / "1") == files(tmp_path / "2")
+    assert "anchors" in files(tmp_path / "1")
 
 
 def failing(tmp_path: Path, params: Params, bank: Path, candidates: Path, run: str = "r01") -> str:
@@ -189,11 +185,13 @@ def test_mistakes_are_one_line(tmp_path: Path, params: Params, rng: np.random.Ge
         tmp_path / "a", fresh, Space("other", (4, 2, 2), (0.0,) * 4, (1.0,) * 4)
     )
     line = failing(tmp_path, params, bank, broken)
-    assert "round r01: candidate r01-00004 is not finite (1 of 6 are not)" in line
+    assert "n: the latent of r01-00004 is not finite" in line
     assert "another space" in failing(tmp_path, params, bank, alien)
     assert "r09" in failing(tmp_path, params, bank, good, "r09")
     none = write_candidates(tmp_path / "0", fresh[:0])
-    assert "no candidates; raise sample.ratio" in failing(tmp_path, params, bank, none)
+    assert "r01: there are no candidates; raise sample.ratio" in failing(
+        tmp_path, params, bank, none
+    )
     four: dict[str, Any] = {"neighbours": 4}
     many = params.model_copy(update={"correct": CONFIG.model_copy(update=four)})
     assert "correct.neighbours = 4" in failing(tmp_path, many, bank, good)

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from written import write_rows
 
 from lirf import params
 from lirf.images import transforms
 from lirf.objectives.rectified import Rectified
-from lirf.store import banks
 from lirf.store.space import Space
 from lirf.training import checkpoint
 from stages.initialize import initialize
@@ -22,10 +22,7 @@ SPACE = Space("f00d", (2, 4, 4), (0.0, 1.0), (1.0, 2.0))
 @pytest.fixture
 def bank(tmp_path: Path) -> Path:
     latents = np.random.default_rng(0).standard_normal((6, *SPACE.shape), np.float32)
-    fields = {"id": [f"train-{i}" for i in range(6)], "kind": ["real"] * 6}
-    rows = banks.bank_rows(fields)
-    banks.write(tmp_path / "bank", "r00", latents, rows, SPACE)
-    return tmp_path / "bank"
+    return write_rows(tmp_path / "bank", latents, SPACE)
 
 
 def test_it_writes_an_untrained_state_for_the_bank_s_space(tmp_path: Path, bank: Path):

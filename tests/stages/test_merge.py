@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from written import files
 
 from lirf.params import Admit, Correct, Params, Round, load
 from lirf.store import banks, tables
@@ -85,11 +86,6 @@ def densify(params: Params, run: str, previous: Path, seed: int) -> Path:
     return previous.parent / run
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
 def test_two_rounds_leave_a_complete_pedigree(bank: Path, params: Params) -> None:
     second = densify(params, "r02", densify(params, "r01", bank, 1), 2)
     rows = {row["id"]: row for row in banks.read(second).rows.to_pylist()}
@@ -131,7 +127,7 @@ def test_earlier_parts_keep_their_bytes_and_the_new_one_holds_the_admitted(
     second = densify(params, "r02", first, 2)
     for before, after, parts in [(bank, first, ["r00"]), (first, second, ["r00", "r01"])]:
         for part in parts:
-            assert contents(before / part) == contents(after / part)
+            assert files(before / part) == files(after / part)
     work = second.parent / "r02-work"
     admitted = banks.read_latents(work / "admitted")
     decided = tables.read(work / "decision")
@@ -152,7 +148,7 @@ def test_a_round_that_admits_nothing_leaves_a_valid_bank(bank: Path, params: Par
     assert same.rows.num_rows == IMAGES
     second = densify(params, "r02", first, 2)
     assert banks.read(second).rows.num_rows > IMAGES
-    assert contents(first / "r01") == contents(second / "r01")
+    assert files(first / "r01") == files(second / "r01")
 
 
 def test_mistakes_are_one_line(bank: Path, params: Params, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from written import files, write_rows
 
 from lirf import params
 from lirf.sampling import sampler
@@ -49,10 +50,7 @@ def weights(tmp_path: Path) -> Path:
 def write_bank(folder: Path, space: Space = SPACE) -> Path:
     """Write a bank of five real rows and two refined ones."""
     latents = np.random.default_rng(0).standard_normal((7, *space.shape), np.float32)
-    fields = {"id": [f"row-{i}" for i in range(7)], "kind": ["real"] * 5 + ["refined"] * 2}
-    rows = banks.bank_rows(fields)
-    banks.write(folder, "r00", latents, rows, space)
-    return folder
+    return write_rows(folder, latents, space, refined=2)
 
 
 def test_candidates_are_a_multiple_of_the_real_rows_with_ids_and_seeds(
@@ -96,11 +94,6 @@ def test_a_bank_of_another_space_is_refused(tmp_path: Path, weights: Path):
         sample(numbers(), "r01", weights, bank, Out(tmp_path / "out"))
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
 def test_an_interrupted_run_goes_on_to_the_same_bytes(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -127,7 +120,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     left[0] = 9  # of eleven batches the first two need not be drawn
     sample(config, "r01", weights, bank, Out(tmp_path / "resumed"))
     assert left[0] == 0
-    assert contents(tmp_path / "resumed") == contents(tmp_path / "whole")
+    assert files(tmp_path / "resumed") == files(tmp_path / "whole")
 
 
 def test_scratch_of_other_weights_is_not_used(tmp_path: Path, weights: Path):
@@ -139,7 +132,7 @@ def test_scratch_of_other_weights_is_not_used(tmp_path: Path, weights: Path):
     checkpoint.save(state, tmp_path / "more")
     sample(numbers(), "r01", tmp_path / "more", bank, Out(tmp_path / "two"))
     assert len([*Path(".scratch/sample-r01").glob("*/")]) == 1
-    assert contents(tmp_path / "one") != contents(tmp_path / "two")
+    assert files(tmp_path / "one") != files(tmp_path / "two")
 
 
 def test_a_batch_that_is_left_open_is_chosen_once(
@@ -156,5 +149,5 @@ def test_a_batch_that_is_left_open_is_chosen_once(
     (scratch / "000000008.npy").unlink()
     monkeypatch.setattr(sampler, "batch", lambda _field, _shape, config, _device: config.batch or 9)
     sample(config, "r01", weights, bank, Out(tmp_path / "second"))
-    assert contents(tmp_path / "second") == contents(tmp_path / "first")
+    assert files(tmp_path / "second") == files(tmp_path / "first")
     assert {path.name for path in scratch.glob("0*")} == {f"{n:09d}.npy" for n in range(0, 21, 4)}

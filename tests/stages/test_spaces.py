@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 
 from lirf import params
@@ -16,6 +17,7 @@ from lirf.autoencoder import model as ae
 from lirf.params import Params
 from lirf.store import parts
 from stages.spaces import spaces
+from stages.support import autoencoders
 from stages.support.command import Out
 
 
@@ -73,6 +75,14 @@ def test_a_row_for_every_space(
     capsys.readouterr()
     assert run(tmp_path / "b", images, config) == rows
     assert '"done": 0, "label": "spaces-plain", "total": 0' in capsys.readouterr().err
+
+
+def test_what_is_kept_of_a_training_is_of_the_code_of_its_stage(images: Path) -> None:
+    config = numbers({"plain": {}}).autoencoder
+    for stage in ("autoencoder", "spaces"):
+        autoencoders.obtain(autoencoders.task(stage, config, images, torch.device("cpu")))
+    one, other = (next(Path(".scratch", s).glob("*/")).name for s in ("autoencoder", "spaces"))
+    assert one != other
 
 
 def test_a_space_that_cannot_be_is_named(tmp_path: Path, images: Path) -> None:

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pytest
 import torch
 from tiny import ROOT, TINY, edit
+from written import write_rows
 
 from lirf import params
 from lirf.images import transforms
@@ -53,9 +54,7 @@ def write_bank(folder: Path, space: Space = SPACE, seed: int = 0, refined: int =
     """Write a bank, and augmented versions beside it."""
     folder.parent.mkdir(exist_ok=True)
     latents = np.random.default_rng(seed).standard_normal((6, *space.shape), np.float32)
-    kinds = ["real"] * (6 - refined) + ["refined"] * refined
-    rows = banks.bank_rows({"id": [f"train-{i}" for i in range(6)], "kind": kinds})
-    banks.write(folder, "r00", latents, rows, space)
+    write_rows(folder, latents, space, refined)
     write_versions(folder.with_name("augmented"), 4, space)
     return folder
 

@@ -186,14 +186,14 @@ def cloud(seed: int, count: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((count, 3), np.float32)
 
 
-def admission_of(seed: int, policy: Admit) -> tuple[admission.Admission, np.ndarray, np.ndarray]:
+def admission_of(seed: int, policy: Admit) -> tuple[admission.Chosen, np.ndarray, np.ndarray]:
     """Admit 60 candidates to a bank of 20 rows, half of them real; return both too."""
     bank, latents = cloud(seed, 20), 0.5 * cloud(seed + 1, 60)
     real = np.arange(20) < 10
     novelty = np.linalg.norm(latents[:, None] - bank[real], axis=2).min(axis=1)
     displacement = np.random.default_rng(seed + 2).random(60)
     scales = Scales(0.5, np.array([0.9]), spacing=1.0)
-    done = admission.admit(policy, latents, displacement, novelty, bank, real, scales)
+    done = admission.choose(policy, latents, displacement, novelty, bank, real, scales)
     return done, latents, bank
 
 

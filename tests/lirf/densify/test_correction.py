@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lirf.densify import correction
-from lirf.densify.correction import Correction, correct
+from lirf.densify.correction import Correction, measure
 from lirf.params import Correct
 from lirf.store.rows import Room
 
@@ -33,7 +33,7 @@ def corrected(
 ) -> Correction:
     """Correct `z` with a bank whose first `real` rows are real, in pairs of one image."""
     group = np.where(np.arange(len(bank)) < real, np.arange(len(bank)) // 2, np.arange(len(bank)))
-    return correct(z, bank, np.arange(len(bank)) < real, group, config, lambda_)
+    return measure(z, bank, np.arange(len(bank)) < real, group, config, lambda_)
 
 
 def length(x: np.ndarray) -> np.ndarray:
@@ -90,12 +90,12 @@ def test_parents_are_rows_that_may_be_neighbours(seed: int, config: Correct):
 def test_neither_memory_nor_where_latents_lie_changes_a_bit(seed: int, config: Correct):
     z, bank = latents(seed, 9), latents(seed + 1, 12)
     real, group = np.arange(12) < 8, np.arange(12) // 2
-    whole = correct(z, bank, real, group, config, 0.5)
+    whole = measure(z, bank, real, group, config, 0.5)
     with tempfile.TemporaryDirectory() as folder:
         room = Room(0, Path(folder))
         z_rows, bank_rows = room.empty(z.shape), room.empty(bank.shape)
         z_rows[:], bank_rows[:] = z, bank
-        small = correct(z_rows, bank_rows, real, group, config, 0.5, memory=1, room=room)
+        small = measure(z_rows, bank_rows, real, group, config, 0.5, memory=1, room=room)
         assert small.latents.tobytes() == whole.latents.tobytes()
     for name in ("parents", "weights", "displacement", "novelty", "anchors"):
         assert getattr(small, name).tobytes() == getattr(whole, name).tobytes(), name
@@ -106,9 +106,9 @@ def test_neither_memory_nor_where_latents_lie_changes_a_bit(seed: int, config: C
 def test_blocks_change_nothing_but_rounding(seed: int, config: Correct, rows: int):
     z, bank = latents(seed, 9), latents(seed + 1, 12)
     arguments = (z, bank, np.arange(12) < 8, np.arange(12) // 2, config, 0.5)
-    whole = correct(*arguments)
+    whole = measure(*arguments)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(correction, "BLOCK_BYTES", rows * 8 * config.neighbours * z[0].size)
-        parts = correct(*arguments)
+        parts = measure(*arguments)
     for name in ("latents", "weights", "displacement", "anchors"):
         np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), 1e-6, 1e-6)

@@ -11,7 +11,7 @@ import torch
 from lirf import params
 from lirf.densify import rounds
 from lirf.images import transforms
-from lirf.store import banks, tables
+from lirf.store import banks, lineage, tables
 from lirf.store.space import Space
 from lirf.training import checkpoint, loop
 from lirf.training import state as states
@@ -79,22 +79,16 @@ def start(small: params.Params) -> State:
     return states.initial(small.initialize, SPACE, CPU, len(transforms.LABELS))
 
 
-def begin(latents: np.ndarray) -> rounds.Bank:
-    return rounds.begin(latents, np.arange(len(latents)) // 2)
+def begin(latents: np.ndarray) -> banks.Bank:
+    return rounds.begin(latents, SPACE, np.arange(len(latents)) // 2)
 
 
 def write_start(
     folder: Path, latents: np.ndarray, augmented: Augmented, small: params.Params
 ) -> None:
     """Write bank r00, the augmented latents and the untrained weights."""
-    columns = {
-        "id": [f"train-{i}" for i in range(len(latents))],
-        "round": ["r00"] * len(latents),
-        "kind": ["real"] * len(latents),
-        "source": [f"{i // 2}.png" for i in range(len(latents))],
-    }
     (folder / "r00").mkdir()
-    banks.write(folder / "r00" / "bank", "r00", latents, banks.bank_rows(columns), SPACE)
+    banks.write(folder / "r00" / "bank", "r00", latents, begin(latents).rows, SPACE)
     labels = dict(zip(transforms.LABELS, augmented.labels.numpy().T, strict=True))
     versions = folder / "r00" / "augmented"
     banks.write_latents(versions, augmented.latents.numpy(), pa.table(labels), SPACE)
@@ -113,13 +107,32 @@ def weights(state: State) -> dict[str, torch.Tensor]:
     return {**state.network.state_dict(), **state.moments, **ema}
 
 
-@pytest.mark.parametrize("train_options", [{}, {"start": "fresh", "real_share": 0.5}])
+def stopping() -> params.StopOn:
+    """Return a rule that ends training at its first look, as if all samples were memorised."""
+    return LOADED.train.stop_on.model_copy(
+        update={"rule": "collapse", "threshold": -100.0, "every": 10, "samples": 4}
+    )
+
+
+def same(one: banks.Bank, other: banks.Bank) -> None:
+    """Check that latents, rows and attributes are the same, to the bit."""
+    np.testing.assert_array_equal(one.latents, other.latents)
+    assert one.rows.to_pylist() == other.rows.to_pylist()
+    told = [{**bank.attributes, "space": None} for bank in (one, other)]
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize(
+    ("train_options", "steps"),
+    [({}, 90), ({"start": "fresh", "real_share": 0.5}, 30), ({"stop_on": stopping()}, 10)],
+)
 def test_it_equals_the_stages_bit_for_bit(
     tmp_path: Path,
     latents: np.ndarray,
     augmented: Augmented,
     monkeypatch: pytest.MonkeyPatch,
     train_options: dict[str, Any],
+    steps: int,
 ):
     monkeypatch.chdir(tmp_path)
     small = numbers()
@@ -134,26 +147,21 @@ def test_it_equals_the_stages_bit_for_bit(
         torch.testing.assert_close(weights(turn.state), weights(stored), rtol=0, atol=0)
 
         sample(small, turn.name, here / "weights", after / "bank", Out(here / "candidates"))
-        drawn = banks.read_latents(here / "candidates")
-        np.testing.assert_array_equal(turn.candidates, drawn.latents)
+        same(turn.candidates, banks.read_latents(here / "candidates"))
 
         outs = Out(here / "corrected"), Out(here / "anchors")
         correct(small, turn.name, here / "candidates", after / "bank", *outs)
-        corrected = banks.read_latents(here / "corrected")
-        np.testing.assert_array_equal(turn.corrected.latents, corrected.latents)
+        same(turn.corrected, banks.read_latents(here / "corrected"))
+        assert turn.anchors == tables.read(here / "anchors")
 
         outs = Out(here / "admitted"), Out(here / "decision"), Out(here / "metrics")
         paths = here / "corrected", here / "anchors", after / "bank"
         admit(small, turn.name, *paths, *outs)
-        decision, decided = tables.read(here / "decision"), turn.admission.decision
-        assert decided.reasons.tolist() == decision["reason"].to_pylist()
-        assert {decided.threshold} == set(decision["threshold"].to_pylist())
-        assert {decided.floor} == set(decision["floor"].to_pylist())
+        assert turn.admission.table == tables.read(here / "decision")
+        same(turn.admission.joining, banks.read_latents(here / "admitted"))
 
         merge(small, turn.name, after / "bank", here / "admitted", Out(here / "bank"))
-        bank = banks.read(here / "bank")
-        np.testing.assert_array_equal(turn.bank.latents, bank.latents)
-        assert turn.bank.real.tolist() == [kind == "real" for kind in bank.rows["kind"].to_pylist()]
+        same(turn.bank, banks.read(here / "bank"))
         after = here
         sizes.append(len(turn.bank.latents))
 
@@ -161,15 +169,17 @@ def test_it_equals_the_stages_bit_for_bit(
     assert sizes[0] < sizes[1] < sizes[2], "or the test has compared nothing"
     run_train(small, tmp_path, "final", after)
     stored = checkpoint.load(tmp_path / "final" / "weights", CPU)
-    assert state.step == stored.step == (30 if train_options else 90)
+    assert state.step == stored.step == steps
     torch.testing.assert_close(weights(state), weights(stored), rtol=0, atol=0)
 
 
-def test_a_refined_row_is_of_no_image(latents: np.ndarray):
-    grown = rounds.merge(begin(latents), latents[:3])
-    assert grown.real.tolist() == [True] * len(latents) + [False] * 3
-    assert len(set(grown.group.tolist())) == IMAGES + 3
-    assert grown.group[-3:].min() > grown.group[:-3].max()
+def test_every_latent_of_the_last_bank_descends_from_real_ones(latents: np.ndarray):
+    *_, turn = rounds.refine(start(numbers()), begin(latents), numbers())
+    lines = lineage.build(turn.bank.rows.to_pylist())
+    for place in np.flatnonzero(~turn.bank.real):
+        shares = lines.shares(int(place))
+        assert turn.bank.real[list(shares)].all()
+        assert sum(shares.values()) == pytest.approx(1)
 
 
 def test_rounds_that_admit_nothing_end_with_the_weights_of_plain_training(
@@ -189,5 +199,7 @@ def test_rounds_that_admit_nothing_end_with_the_weights_of_plain_training(
 def test_an_error_names_its_round(latents: np.ndarray):
     small = numbers(correct=LOADED.correct.model_copy(update={"neighbours": 15}))
     state = states.initial(small.initialize, SPACE, CPU)
-    with pytest.raises(ValueError, match=r"^r01: .*lower the number of neighbours"):
+    with pytest.raises(
+        ValueError, match=r"^r01: correct.neighbours = 15: .* only 14 real rows .* lower it"
+    ):
         list(rounds.refine(state, begin(latents), small))
