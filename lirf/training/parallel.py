@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, multiprocessing
+from torch.multiprocessing.spawn import start_processes
 
 from lirf.training.batches import Share
 
@@ -79,11 +80,12 @@ def run(
     threads = max(1, torch.get_num_threads() // count)
     with TemporaryDirectory() as folder:
         group = Group(count, device.type, Path(folder) / "meeting", threads)
-        started = multiprocessing.start_processes(
+        started = start_processes(
             _begin, (group, number, senders, work, tuple(arguments)), count, join=False
         )
+        assert started is not None, "nobody has waited for them yet"
         # Its own `join` names the first that it sees ended, which may not be the cause.
-        processes: list[SpawnProcess] = started.processes
+        processes = list[Any](started.processes)
         try:
             _wait(processes, number, signalled)
             return _outcome(processes, ends)
