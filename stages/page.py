@@ -197,7 +197,7 @@ def _facts(params: Params, found: Results, metrics: Path) -> list[tuple[str, dic
         ("Images", files.read_json(metrics / "prepare.json")),
         ("Autoencoder", files.read_json(metrics / "autoencoder.json")),
     ]
-    sections = params.model_dump(by_alias=True)
+    sections = params.model_dump(by_alias=True, include=set(SECTIONS))
     return facts + [(f"params.yaml: {name}", _flat(sections[name])) for name in SECTIONS]
 
 
