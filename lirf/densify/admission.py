@@ -16,14 +16,15 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 import numpy as np
-import pyarrow as pa
 
 from lirf.densify import farthest, restoration
 from lirf.neighbours import search
 from lirf.params import Admit
+from lirf.store import tables
 from lirf.store.banks import Bank
 from lirf.store.rows import MEMORY, Room
 from lirf.store.space import flat
+from lirf.store.tables import Table
 
 ADMITTED = "admitted"
 TOO_FAR = "too far"
@@ -89,14 +90,14 @@ class Admission:
     """What a round decided of its candidates, and those that join the bank."""
 
     decision: Decision
-    table: pa.Table  # a row and a reason for every candidate
+    table: Table  # a row and a reason for every candidate
     joining: Bank  # restored, with the columns of corrected candidates
     warning: str | None  # why nothing was admitted, if so
 
 
 def admit(
     corrected: Bank,
-    anchors: pa.Table,
+    anchors: Table,
     bank: Bank,
     policy: Admit,
     memory: int = MEMORY,
@@ -134,12 +135,10 @@ def admit(
         "floor": np.full(len(novelty_M), decision.floor),
     }
     place = rows.schema.get_field_index("novelty")
-    joining = rows.filter(pa.array(decision.admitted)).set_column(
-        place, "novelty", pa.array(chosen.novelty)
-    )
+    joining = rows.filter(decision.admitted).set_column(place, "novelty", [chosen.novelty])
     latents_ACHW = chosen.latents.reshape(-1, *bank.space.shape)
     said = warning(decision, displacement_M, novelty_M, policy, scales)
-    return Admission(decision, pa.table(columns), Bank(joining, bank.space, latents_ACHW), said)
+    return Admission(decision, tables.table(columns), Bank(joining, bank.space, latents_ACHW), said)
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from lirf.densify import tangent
 from lirf.neighbours import search
 from lirf.neighbours.search import Metric
 from lirf.params import Correct
-from lirf.store.banks import BANK_SCHEMA, Bank
+from lirf.store import banks, tables
+from lirf.store.banks import Bank
 from lirf.store.rows import MEMORY, Room, blocks
 from lirf.store.space import flat
+from lirf.store.tables import Table
 
 BLOCK_BYTES = 2**21
 """Float64 neighbours held at a time: what a core's cache holds."""
@@ -40,7 +41,7 @@ def correct(
     lambda_: float,
     memory: int = MEMORY,
     room: Room | None = None,
-) -> tuple[Bank, pa.Table]:
+) -> tuple[Bank, Table]:
     """Apply C to a round's candidates, `drawn` with their `id` and `seed`; `measure` says how.
 
     Returns:
@@ -62,12 +63,10 @@ def correct(
         "displacement": done.displacement,
         "novelty": done.novelty,
     }
-    schema = pa.schema([BANK_SCHEMA.field(name) for name in columns])
+    rows = banks.typed(columns)
     measured = {"lambda": lambda_, "spacing": done.spacing}
-    corrected = Bank(
-        pa.table(columns, schema=schema), bank.space, done.latents, attributes=measured
-    )
-    return corrected, pa.table({"id": ids_N[real_N], "displacement": done.anchors})
+    corrected = Bank(rows, bank.space, done.latents, attributes=measured)
+    return corrected, tables.table({"id": ids_N[real_N], "displacement": done.anchors})
 
 
 def measure(

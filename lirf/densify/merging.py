@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 
 from lirf.store import banks
 from lirf.store.banks import Bank, Register
@@ -35,6 +34,4 @@ def merge(run: str, admitted: Bank, bank: Bank) -> Bank:
     Raises:
         ValueError: as `part`.
     """
-    new = part(run, admitted, bank)
-    latents_NCHW = np.concatenate([bank.latents, new.latents])
-    return Bank(pa.concat_tables([bank.rows, new.rows]), bank.space, latents_NCHW)
+    return bank.followed_by(part(run, admitted, bank))

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from lirf.densify import admission, correction, merging, naming
@@ -26,6 +25,7 @@ from lirf.sampling import sampler
 from lirf.store import banks
 from lirf.store.banks import Bank
 from lirf.store.space import Space
+from lirf.store.tables import Table
 from lirf.training import model as training
 from lirf.training.batches import Augmented
 from lirf.training.model import Rows
@@ -40,7 +40,7 @@ class Turn:
     state: State  # of which the round drew; the next round trains it further
     candidates: Bank
     corrected: Bank
-    anchors: pa.Table  # of every real row its displacement, left out of its own neighbours
+    anchors: Table  # of every real row its displacement, left out of its own neighbours
     admission: Admission
     bank: Bank  # what the next round trains on
 

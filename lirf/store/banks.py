@@ -41,6 +41,11 @@ BANK_SCHEMA = pa.schema(
 )
 
 
+def typed(columns: Mapping[str, Any]) -> pa.Table:
+    """Return a table of some of its columns, with their types."""
+    return pa.table(dict(columns), schema=pa.schema([BANK_SCHEMA.field(name) for name in columns]))
+
+
 def bank_rows(columns: Mapping[str, Any]) -> pa.Table:
     """Return a table of `BANK_SCHEMA`; what is not among `columns` is null."""
     nothing = [None] * len(columns["id"])
@@ -74,6 +79,11 @@ class Bank(Register):
     """Scaled latents [N, C, H, W] in float32, and what a register says of them."""
 
     latents: np.ndarray
+
+    def followed_by(self, more: Bank) -> Bank:
+        """Return these latents and behind them others of the same space and columns."""
+        rows = pa.concat_tables([self.rows, more.rows])
+        return Bank(rows, self.space, np.concatenate([self.latents, more.latents]))
 
 
 def write_latents(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +12,13 @@ import pyarrow.parquet as pq
 from lirf.store import files
 
 MOST_ROWS = 10**7
+
+Table = pa.Table
+
+
+def table(columns: Mapping[str, Any], schema: pa.Schema | None = None) -> Table:
+    """Return a table of columns by name, lists or arrays of one length, as `schema` has them."""
+    return pa.table(dict(columns), schema=schema)
 
 
 def write(path: Path, rows: pa.Table) -> None:

@@ -83,8 +83,10 @@ def test_an_interruption_ends_it_after_a_step():
 
 
 def test_fresh_models_share_neither_weights_nor_draws():
-    begin = start()
-    one, other = (model.fresh(begin, 0, name) for name in ("r01", "r02"))
+    found, fresh = start(), LOADED.train.model_copy(update={"start": "fresh"})
+    numbers = LOADED.model_copy(update={"train": fresh})
+    one, other = (model.begin(found, numbers, name) for name in ("r01", "r02"))
     assert not same(one, other)
-    assert same(one, model.fresh(other, 0, "r01"))
+    assert same(one, model.begin(other, numbers, "r01"))
     assert not torch.equal(one.generator.get_state(), other.generator.get_state())
+    assert model.begin(one, numbers, "baseline") is model.begin(one, LOADED, "r02") is one
