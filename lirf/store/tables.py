@@ -8,12 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import Table
 
 from lirf.store import files
 
 MOST_ROWS = 10**7
-
-Table = pa.Table
 
 
 def table(columns: Mapping[str, Any], schema: pa.Schema | None = None) -> Table:
@@ -21,13 +20,13 @@ def table(columns: Mapping[str, Any], schema: pa.Schema | None = None) -> Table:
     return pa.table(dict(columns), schema=schema)
 
 
-def write(path: Path, rows: pa.Table) -> None:
+def write(path: Path, rows: Table) -> None:
     """Write a table as Parquet; the same rows give the same bytes."""
     with files.writing(path):
         pq.write_table(rows, path, compression="zstd")
 
 
-def read(path: Path, most: int = MOST_ROWS) -> pa.Table:
+def read(path: Path, most: int = MOST_ROWS) -> Table:
     """Read a Parquet table.
 
     Raises:
