@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from dvc.utils.flatten import flatten
 from prefect.artifacts import (
     acreate_markdown_artifact,
     acreate_progress_artifact,
@@ -82,7 +83,7 @@ def figures(stage: Stage, root: Path) -> list[dict[str, Any]]:
     rows = [
         {"stage": stage.name, "figure": figure, "value": value}
         for path in stage.metrics
-        for figure, value in _flat(_json(root / path)).items()
+        for figure, value in _leaves(root / path).items()
     ]
     for path in stage.plots:
         if path.endswith(".tsv") and (root / path).exists():
@@ -103,7 +104,7 @@ def comparison(stages: Iterable[Stage], root: Path) -> list[dict[str, Any]]:
     for stage in sorted(stages, key=lambda stage: stage.role == "baseline"):
         model = stage.name.partition("@")[2]
         for path in stage.metrics if stage.role else ():
-            columns.setdefault(model, {}).update(_flat(_json(root / path)))
+            columns.setdefault(model, {}).update(_leaves(root / path))
     columns = {model: found for model, found in columns.items() if found}
     rows = {
         figure: {model: column.get(figure, "") for model, column in columns.items()}
@@ -128,23 +129,14 @@ def _png(path: str) -> bool:
     return path.endswith(".png")
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _leaves(path: Path) -> dict[str, Any]:
+    """Return the values of a JSON file by their dotted names; nothing where it is none."""
     try:
-        found = json.loads(path.read_text())
+        found = flatten(json.loads(path.read_text()))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of `tree` by their dotted names; those without a value are left out."""
-    leaves: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            leaves |= _flat(value, f"{prefix}{name}.")
-        elif value is not None:
-            leaves[prefix + name] = round(value, 6) if isinstance(value, float) else value
-    return leaves
+    rounded = {k: round(v, 6) if isinstance(v, float) else v for k, v in found.items()}
+    return {name: value for name, value in rounded.items() if value is not None}
 
 
 def _last_row(path: Path) -> dict[str, str]:

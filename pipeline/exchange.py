@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import socket
 import zlib
@@ -107,20 +108,10 @@ def small(root: Path, paths: Iterable[str]) -> list[str]:
 
     What does not fit is a picture of a report, which git brings.
     """
-    files = sorted(
-        (path for path in paths if (root / path).is_file()), key=lambda p: _size(root, p)
-    )
-    total, fitting = 0, list[str]()
-    for path in files:
-        total += _size(root, path)
-        if total > LARGEST // 2:
-            break
-        fitting.append(path)
-    return fitting
-
-
-def _size(root: Path, path: str) -> int:
-    return (root / path).stat().st_size
+    sizes = {path: (root / path).stat().st_size for path in paths if (root / path).is_file()}
+    files = sorted(sizes, key=sizes.__getitem__)
+    totals = itertools.accumulate(sizes[path] for path in files)
+    return [path for path, total in zip(files, totals, strict=True) if total <= LARGEST // 2]
 
 
 def _code(root: Path, stage: Stage) -> dict[str, str]:

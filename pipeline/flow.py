@@ -12,7 +12,6 @@ from uuid import UUID
 
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
@@ -47,13 +46,14 @@ async def workflow(
         workers: Run the stages on the workers of the pool instead of in this process.
     """
     root = Path.cwd()
-    context = FlowRunContext.get()
-    assert context is not None
-    assert context.flow_run is not None
-    flow_runs = {context.flow_run.id}
+    own = str(flow_run.id)
+    flow_runs = {UUID(own)}
     try:
-        with lock.hold(root, str(context.flow_run.id)) as held:
-            await _close_previous(held.previous, context.flow_run.id)
+        with lock.hold(root, own) as held:
+            if held.previous and held.previous.flow_run != own:
+                # A run that was killed stays Running on the server until someone closes it: now.
+                gone = "Its process was gone when the next run started."
+                await server.close(held.previous.flow_run, gone)
             if jobs < 1:
                 raise ValueError(f"jobs = {jobs}: must be at least 1")
             graph.override(root, overrides or [])
@@ -64,7 +64,7 @@ async def workflow(
             async with interrupt.watch(flow_runs) as stop:
                 place = Place(root, stop, held.descriptor)
                 changed = await _changed(place)
-                pool = remote.Pool(place, str(context.flow_run.id), known) if workers else None
+                pool = remote.Pool(place, own, known) if workers else None
                 schedule = Schedule(
                     stages=stages,
                     changed=set() if force else changed,
@@ -91,12 +91,6 @@ async def _changed(place: Place) -> set[str]:
         await stage.dvc(place, "repro", "--single-item", graph.CODE)
         changed = graph.changed(place.root)
     return changed
-
-
-async def _close_previous(owner: lock.Owner | None, this: UUID) -> None:
-    """A run that was killed stays Running on the server until someone closes it: now."""
-    if owner is not None and owner.flow_run != str(this):
-        await server.close(owner.flow_run, "Its process was gone when the next run started.")
 
 
 async def _run(options: argparse.Namespace) -> State:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
+
 ENDING_S = 25.0
 """How long the processes of a killed run may take to end: a little more than the leash takes."""
 
@@ -70,7 +72,7 @@ def _wait(descriptor: int, path: Path) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = owner(path.parents[2])
-            if holder is None or _alive(holder.pid) or time.monotonic() > deadline:
+            if holder is None or psutil.pid_exists(holder.pid) or time.monotonic() > deadline:
                 who = f"process {holder.pid}, flow run {holder.flow_run}" if holder else "a process"
                 raise ValueError(
                     f"another run works in this folder ({who}); wait for it or cancel it"
@@ -78,13 +80,3 @@ def _wait(descriptor: int, path: Path) -> None:
             time.sleep(0.2)
         else:
             return
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import psutil
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
+from dvc.utils.fs import remove
 
 from stages.support.hashes import FOLDER, contents, md5
 
@@ -126,7 +126,7 @@ def _restore(repo: Repo, output: Output, root: Path) -> Iterator[str]:
     if not output.cached:
         yield f"{name}: {was}, and only git keeps it; `git checkout {name}` or `dvc repro -f`"
         return
-    _remove(output.path)
+    remove(output.path)
     if _kept(repo.cache.local, output.hash):
         repo.checkout([str(output.path)], force=True)
         yield f"{name}: {was}; restored from the cache"
@@ -141,13 +141,6 @@ def _kept(cache: Any, hash_: str) -> bool:
         return path.exists()
     rows = json.loads(path.read_bytes())
     return all(Path(cache.oid_to_path(row["md5"])).exists() for row in rows)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
+from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
 from pipeline import artifacts, devices
@@ -65,13 +65,11 @@ class Schedule:
 
         async def body() -> State:
             self._opening.release()
-            context = FlowRunContext.get()
-            assert context is not None
-            assert context.flow_run is not None
-            self.flow_runs.add(context.flow_run.id)
+            own = UUID(str(flow_run.id))
+            self.flow_runs.add(own)
             await asyncio.gather(*(self._stage(stage) for stage in members))
             await artifacts.show_round(name, members, self.place.root)
-            self.flow_runs.discard(context.flow_run.id)
+            self.flow_runs.discard(own)
             return self._sum(stage.name for stage in members)
 
         opened = flow(name="round", flow_run_name=name, validate_parameters=False)(body)

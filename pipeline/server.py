@@ -32,13 +32,13 @@ def reach() -> Iterator[str | None]:
     first. The run's own server stores to the same database, but its UI ends with the run.
     """
     named = get_current_settings().api.url
-    for address in [named] if named else [DEFAULT]:
-        if answers(address):
-            with temporary_settings({PREFECT_API_URL: address}):
-                yield address
-            return
-    with temporary_settings(restore_defaults={PREFECT_API_URL}):
-        yield None
+    address = named or DEFAULT
+    if answers(address):
+        with temporary_settings({PREFECT_API_URL: address}):
+            yield address
+    else:
+        with temporary_settings(restore_defaults={PREFECT_API_URL}):
+            yield None
 
 
 def answers(address: str) -> bool:

@@ -13,16 +13,18 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import acreate_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.runtime import flow_run
 from prefect.states import Completed, Crashed, Failed
 
 from pipeline import devices, exchange, graph, interrupt, lock, server
@@ -42,18 +44,16 @@ async def stage(order: dict[str, Any]) -> State:
         order: What the clone that the run was started in says; see `pipeline.exchange`.
     """
     root, told = Path.cwd(), Order(**order)
-    context = FlowRunContext.get()
-    assert context is not None
-    assert context.flow_run is not None
+    own = str(flow_run.id)
     at_home = told.home == exchange.clone(root)
     try:
-        with _hold(root, told, at_home, str(context.flow_run.id)) as descriptor:
+        with _hold(root, told, at_home, own) as descriptor:
             if not at_home:
                 exchange.check(root, told)
                 exchange.unpack(root, told.files, told.gone)
             if not told.name:
                 return Completed(message="This clone's dvc.lock is that of the run.")
-            async with interrupt.watch({context.flow_run.id}) as stop:
+            async with interrupt.watch({UUID(own)}) as stop:
                 place = Place(root, stop, descriptor)
                 if told.inputs and not at_home:
                     await stages_.dvc(place, "pull", "--force", *told.inputs)
@@ -77,29 +77,25 @@ def _hold(root: Path, told: Order, at_home: bool, flow_run: str) -> Iterator[int
 
 
 async def _reproduce(told: Order, place: Place) -> State:
-    async with devices.hold(_devices(told.name, place.root), place.stop) as device:
-        place = Place(place.root, place.stop, place.lock, device)
+    known = graph.read(place.root)[told.name]
+    gpus = devices.visible() if known.resource == "gpu" else ()
+    async with devices.hold(gpus, place.stop) as device:
+        place = replace(place, device=device)
         outcome = await stages_.reproduce(told.name, place, listener(told.name), told.force)
     if outcome.end is End.STOPPED and interrupt.orphaned():
         return Crashed(message="The worker of this run is gone.")
     if outcome.end in (End.STOPPED, End.FAILED):
         return as_state(outcome)
     await stages_.dvc(place, "push", told.name)
-    done = graph.read(place.root)[told.name]
     answer = {
         "stage": told.name,
         "clone": exchange.clone(place.root),
         "end": outcome.end.name,
         "entry": exchange.entry(place.root, told.name),
-        "files": json.dumps({path: exchange.pack(place.root / path) for path in done.loose}),
+        "files": json.dumps({path: exchange.pack(place.root / path) for path in known.loose}),
     }
     await acreate_table_artifact([answer], description=f"What DVC recorded of {told.name}")
     return as_state(outcome)
-
-
-def _devices(name: str, root: Path) -> tuple[str, ...]:
-    needs_gpu = graph.read(root)[name].resource == "gpu"
-    return devices.visible() if needs_gpu else ()
 
 
 async def _prepare(pool: str, queues: list[str]) -> None:
