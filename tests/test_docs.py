@@ -195,7 +195,8 @@ def program(words: list[str]) -> Path | None:
     """Return the file of ours that a command runs, if any; raise where DVC has no such option."""
     match words:
         case ["python", "-m", module, *_]:
-            return ROOT / f"{module.replace('.', '/')}.py"
+            path = ROOT / module.replace(".", "/")
+            return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
         case ["python", path, *_]:
             return ROOT / path
         case ["lirf", *_]:
