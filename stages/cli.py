@@ -1,4 +1,4 @@
-"""`lirf`: draw images from a published model, show what is nearest to them, push a model to a hub.
+"""`lirf`: start with a folder of images; draw, look at and push what a published model makes.
 
 Nothing heavy is imported before a command runs, so that `--help` is quick.
 """
@@ -56,6 +56,14 @@ def main(arguments: list[str] | None = None) -> None:
         if not out_of_memory(error):
             raise
         sys.exit("error: out of memory; lower --batch")
+
+
+def init(options: argparse.Namespace) -> None:
+    """Write params.yaml for a folder of images."""
+    from stages.support import start
+
+    for line in start.init(options.images, options.recipe):
+        print(line)  # noqa: T201
 
 
 def sample(options: argparse.Namespace) -> None:
@@ -239,14 +247,26 @@ def _whole_number(low: int, high: int) -> Callable[[str], int]:
 
 def _parser() -> Parser:
     """Return the options of all commands."""
-    parser = Parser(prog="lirf", description="Images of a published model.")
+    parser = Parser(prog="lirf", description="Start with images; use a published model.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
-    def command(run: Callable[[argparse.Namespace], None], text: str) -> Parser:
+    def command(
+        run: Callable[[argparse.Namespace], None], text: str, *, of_model: bool = True
+    ) -> Parser:
         added = commands.add_parser(run.__name__, help=text, description=text)
         added.set_defaults(run=run)
-        added.add_argument("--model", type=Path, required=True, help="folder of a published model")
+        if of_model:
+            model = "folder of a published model"
+            added.add_argument("--model", type=Path, required=True, help=model)
         return added
+
+    zero = command(init, "write params.yaml for a folder of images", of_model=False)
+    zero.add_argument(
+        "images", type=Path, metavar="FOLDER", help="of images; heldout/ in it: no training"
+    )
+    zero.add_argument(
+        "--recipe", default="small", help="a file of recipes/ without its .yaml [small]"
+    )
 
     one = command(sample, "draw images into a folder")
     one.add_argument("--out", type=Path, required=True, help="folder for the images")

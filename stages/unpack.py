@@ -19,12 +19,12 @@ def unpack(params: Params, dataset: str, images: Out) -> None:  # noqa: ARG001 -
         ValueError: there is no such dataset.
     """
     if dataset not in bundled.DATASETS:
-        known = " or ".join(bundled.DATASETS)
-        raise ValueError(f"--dataset {dataset}: no such bundled image set; give {known}")
+        known = ", ".join(bundled.DATASETS)
+        raise ValueError(f"--dataset {dataset}: no such bundled image set; there are {known}")
     images.mkdir()
-    for name, split, pixels_HW in bundled.DATASETS[dataset]():
+    for name, split, pixels in bundled.DATASETS[dataset]():
         (images / split).mkdir(exist_ok=True)
-        Image.fromarray(pixels_HW).save(images / split / f"{name}.png")
+        Image.fromarray(pixels).save(images / split / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -15,8 +15,8 @@ from pydantic import Field, StringConstraints, model_validator
 
 from lirf import params
 from lirf.measure.table import JUDGED
-from lirf.params import Name, Params, Section, Seed
-from lirf.studies.overrides import Overrides, override
+from lirf.params import Name, Params, Section, Seed, recipes
+from lirf.params.overrides import Overrides, override
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")]
 
@@ -30,9 +30,13 @@ ORACLE = "oracle"
 
 
 class Dataset(Section):
-    """A set of images. `images`: a folder outside of the project; None: as in `params.yaml`."""
+    """A set of images, and a recipe for its kind whose numbers `params` may change.
+
+    `images`: a folder outside of the project; None: as in `params.yaml`.
+    """
 
     images: str | None = None
+    recipe: Word | None = None
     params: Overrides = Field(default_factory=dict)
 
 
@@ -198,15 +202,19 @@ def entries(study: Study) -> Iterator[Entry]:
             yield Entry(ORACLE, f"{label} (an oracle)", row, {}, (row.oracle_of, *lengths))
 
 
-def unroll(plan: Plan, base: Mapping[str, Any], name: str) -> Iterator[Run]:
-    """Yield the runs of `plan` on top of `base`, the document of a `params.yaml`.
+def unroll(plan: Plan, base: Path, name: str) -> Iterator[Run]:
+    """Yield the runs of `plan` on top of the `params.yaml` in the folder `base`, and its recipes.
 
-    A data set's overrides come first, then the row's, then the seed. Seeds vary fastest, so that
-    neighbouring runs have no stage in common that either must wait for.
+    A data set's recipe comes first, then its overrides, the row's, and the seed. Seeds vary
+    fastest, so that neighbouring runs have no stage in common that either must wait for.
 
     Raises:
-        ValueError: one line, begun by `name`: an override that `lirf.params` refuses.
+        ValueError: one line: there is no such recipe; one begun by `name`: an override that
+            `lirf.params` refuses.
     """
+    document = params.read(base / "params.yaml")
+    named = {one.recipe for one in plan.datasets.values() if one.recipe}
+    known = {one: recipes.load(base, one).params for one in named}
     for title, study in plan.studies.items():
         for entry, dataset, seed in itertools.product(entries(study), study.datasets, study.seeds):
             if entry.rivals:
@@ -215,11 +223,12 @@ def unroll(plan: Plan, base: Mapping[str, Any], name: str) -> Iterator[Run]:
             chosen = plan.datasets[dataset]
             changes = {
                 **({"prepare.images": f"images/{dataset}"} if chosen.images else {}),
+                **(known[chosen.recipe] if chosen.recipe else {}),
                 **chosen.params,
                 **entry.overrides,
                 **dict.fromkeys(plan.seed_keys, seed),
             }
-            numbers = params.validate(Params, override(base, changes, where), where)
+            numbers = params.validate(Params, override(document, changes, where), where)
             target = numbers.final if entry.row.target == "loop" else numbers.baseline
             if target is None:
                 raise ValueError(f"{where}: models has no baseline; add one to params.yaml")

@@ -44,8 +44,7 @@ async def _work(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(dir=scratch, prefix="source-") as temporary:
         source = Path(temporary)
         bench.export(Path.cwd(), source)
-        base = params.read(source / "params.yaml")
-        whole = list(plans.unroll(plan, base, str(options.plan)))
+        whole = list(plans.unroll(plan, source, str(options.plan)))
         stages = graph.read(source)
         targets = {run.target for run in whole}
         subjects = {name: subject(source, stages, f"evaluate@{name}") for name in targets}

@@ -115,7 +115,6 @@ PLAN: dict[str, Any] = {
         "parts": {**STUDY, "rows": {"lirf": {"label": "all of it"}}},
     },
 }
-BASE = params.read(ROOT / "params.yaml")
 
 
 def compare(
@@ -380,7 +379,7 @@ def jobs(document: dict[str, Any], folder: Path | None = None) -> list[Job]:
         "baseline": Subject("code of some", ("train", "initialize.seed")),
     }
     agreed = params.validate(plan.Plan, document, "plan")
-    runs = [r for r in plan.unroll(agreed, BASE, "plan") if folder or r.dataset != "faces"]
+    runs = [r for r in plan.unroll(agreed, ROOT, "plan") if folder or r.dataset != "faces"]
     return wanted.make_jobs(runs, subjects, {"faces": folder} if folder else {}, {})
 
 

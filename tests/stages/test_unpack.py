@@ -37,6 +37,16 @@ def test_faces_have_nothing_held_out(numbers: params.Params, tmp_path: Path):
     assert len(list((tmp_path / "faces/train").glob("*.png"))) == 100
 
 
+def test_tissue_becomes_colour_png_files(numbers: params.Params, tmp_path: Path):
+    unpack(numbers, "tissue", Out(tmp_path / "tissue"))
+
+    for split in ("train", "heldout"):
+        files = list((tmp_path / "tissue" / split).glob("*.png"))
+        assert len(files) == 128
+        with Image.open(files[0]) as image:
+            assert (image.mode, image.size) == ("RGB", (32, 32))
+
+
 def test_two_runs_write_the_same_bytes(numbers: params.Params, tmp_path: Path):
     contents = []
     for name in ("a", "b"):
@@ -48,7 +58,7 @@ def test_two_runs_write_the_same_bytes(numbers: params.Params, tmp_path: Path):
 
 
 def test_an_unknown_dataset_names_the_known_ones(numbers: params.Params, tmp_path: Path):
-    with pytest.raises(ValueError, match=r"--dataset cats: .* digits or faces"):
+    with pytest.raises(ValueError, match=r"--dataset cats: .* digits, faces, tissue"):
         unpack(numbers, "cats", Out(tmp_path / "cats"))
 
     assert not (tmp_path / "cats").exists()

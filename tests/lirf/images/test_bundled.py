@@ -3,6 +3,7 @@ from __future__ import annotations
 import collections
 
 import numpy as np
+from skimage import data
 
 from lirf.images import bundled
 
@@ -46,3 +47,23 @@ def test_faces_are_a_hundred_distinct_grey_images_to_train_on():
     assert all(image.shape == (25, 25) and image.dtype == np.uint8 for _, _, image in images)
     assert len({image.tobytes() for _, _, image in images}) == 100
     assert np.stack([image for _, _, image in images]).max() > 250  # 0..1 was spread over 0..255
+
+
+def test_tiles_of_tissue_share_no_pixel_and_leave_none_out():
+    images = bundled.tissue()
+    slide = np.zeros((512, 512, 3), np.uint8)
+    seen = np.zeros((512, 512), int)
+    for name, _, tile in images:
+        y, x = int(name[1:4]), int(name[6:9])
+        slide[y : y + 32, x : x + 32] = tile
+        seen[y : y + 32, x : x + 32] += 1
+    np.testing.assert_array_equal(seen, 1)
+    np.testing.assert_array_equal(slide, data.immunohistochemistry())
+
+
+def test_tissue_is_trained_on_and_held_out_by_fields():
+    splits = {name: split for name, split, _ in bundled.tissue()}
+
+    assert collections.Counter(splits.values()) == {"train": 128, "heldout": 128}
+    assert splits["y000-x000"] == splits["y096-x096"] == splits["y128-x128"] == "train"
+    assert splits["y000-x128"] == splits["y128-x000"] == splits["y096-x480"] == "heldout"

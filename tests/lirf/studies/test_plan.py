@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from lirf import params
 from lirf.studies import plan
@@ -73,7 +74,7 @@ def agreed(document: dict[str, Any] = PLAN) -> plan.Plan:
 
 
 def test_every_combination_is_a_run():
-    runs = list(plan.unroll(agreed(), BASE, "plan.yaml"))
+    runs = list(plan.unroll(agreed(), ROOT, "plan.yaml"))
     assert len(runs) == 4 * 2 * 2 + 4
     assert len({(r.study, r.dataset, r.method, r.seed) for r in runs}) == len(runs)
     assert [r.method for r in runs[-4:]] == [
@@ -85,7 +86,7 @@ def test_every_combination_is_a_run():
 def test_a_row_wins_over_its_data_set_and_the_seed_over_both():
     runs = {
         (r.dataset, r.method, r.seed): r.params
-        for r in plan.unroll(agreed(), BASE, "plan.yaml")
+        for r in plan.unroll(agreed(), ROOT, "plan.yaml")
         if r.study == "methods"
     }
     assert runs["faces", "plain", 0].train.batch == 16
@@ -97,22 +98,34 @@ def test_a_row_wins_over_its_data_set_and_the_seed_over_both():
     assert runs["digits", "steps-40", 0].models["baseline"].steps == 40
 
 
-def test_a_role_is_the_model_that_has_it():
-    runs = plan.unroll(agreed(), BASE, "plan.yaml")
+def test_a_role_is_the_model_that_has_it(tmp_path: Path):
+    runs = plan.unroll(agreed(), ROOT, "plan.yaml")
     found = {(r.method, r.target) for r in runs if r.study == "methods"}
     baselines = {(name, "baseline") for name in ("plain", "steps-40", "steps-80")}
     assert found == baselines | {("lirf", "final")}
     base = copy.deepcopy(BASE)
     del base["models"]["baseline"]
+    YAML().dump(base, tmp_path / "params.yaml")
     with pytest.raises(ValueError, match=r"^plan\.yaml: studies\.methods\.plain .* no baseline"):
-        list(plan.unroll(agreed(), base, "plan.yaml"))
+        list(plan.unroll(agreed(), tmp_path, "plan.yaml"))
+
+
+def test_a_recipe_comes_before_its_data_sets_own_numbers():
+    document = changed("datasets/faces/recipe", "photo64")
+    runs = plan.unroll(agreed(document), ROOT, "plan.yaml")
+    faces = next(r.params for r in runs if (r.dataset, r.method) == ("faces", "plain"))
+    assert (faces.prepare.colour, faces.evaluate.features) == ("rgb", "latents")
+    assert (faces.prepare.resolution, faces.prepare.images) == (32, "images/faces")
+    document = changed("datasets/faces/recipe", "portraits")
+    with pytest.raises(ValueError, match=r"portraits\.yaml: no such recipe; there are: digits, "):
+        list(plan.unroll(agreed(document), ROOT, "plan.yaml"))
 
 
 def test_the_oracle_stands_behind_the_rows_that_it_chooses_among():
     found = list(plan.entries(agreed().studies["methods"]))
     assert [entry.method for entry in found] == ["plain", "steps-40", "steps-80", "oracle", "lirf"]
     assert "oracle" in found[3].label
-    assert plan.ORACLE not in {r.method for r in plan.unroll(agreed(), BASE, "plan.yaml")}
+    assert plan.ORACLE not in {r.method for r in plan.unroll(agreed(), ROOT, "plan.yaml")}
 
 
 @pytest.mark.parametrize(
@@ -154,7 +167,7 @@ def test_a_mistake_in_an_override_names_the_row(key: str, value: Any, message: s
     with pytest.raises(
         ValueError, match=r"^plan\.yaml: studies\.methods\.lirf on digits"
     ) as caught:
-        list(plan.unroll(agreed(document), BASE, "plan.yaml"))
+        list(plan.unroll(agreed(document), ROOT, "plan.yaml"))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -162,6 +175,6 @@ def test_a_mistake_in_an_override_names_the_row(key: str, value: Any, message: s
 def test_the_projects_own_plan_fits_its_params():
     path = ROOT / "pipeline" / "studies" / "comparison.yaml"
     own = plan.load(path)
-    runs = list(plan.unroll(own, BASE, str(path)))
+    runs = list(plan.unroll(own, ROOT, str(path)))
     shipped = next(r for r in runs if (r.dataset, r.method, r.seed) == ("digits", own.judged, 0))
     assert shipped.params == params.load(ROOT / "params.yaml")

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from lirf import params
-from lirf.params import Count, Fraction, Params, Section
+from lirf.params.base import Count, Fraction, Section
+from lirf.params.reading import validate
+from lirf.params.root import BANK_ZERO, Params
 
 Overrides = dict[str, Any]
 """Dotted keys of `params.yaml` (`train.batch`); a value replaces all that stands there."""
@@ -55,8 +56,8 @@ def override(base: Mapping[str, Any], changes: Overrides, where: str) -> dict[st
         section[last] = copy.deepcopy(value)
     shape = document.pop(LOOP, None)
     if shape is not None:
-        loop = params.validate(Loop, shape, f"{where}: {LOOP}")
-        _shape(document, params.validate(Params, document, where), loop, where)
+        loop = validate(Loop, shape, f"{where}: {LOOP}")
+        _shape(document, validate(Params, document, where), loop, where)
     return document
 
 
@@ -80,7 +81,7 @@ def _shape(document: dict[str, Any], before: Params, loop: Loop, where: str) -> 
         first, last = ends if isinstance(ends, list) else (ends, ends)
         lambdas = np.linspace(first, last, count).round(6).tolist()
     names = [f"r{number:02d}" for number in range(1, count + 1)]
-    after = [params.BANK_ZERO, *names]
+    after = [BANK_ZERO, *names]
     rest = total - sum(steps)
     others = {name: before.models[name].steps * total // whole for name in before.baselines}
     last = {before.final: {**models[before.final], "after": after[-1], "steps": rest}}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lirf import params
-from lirf.studies import overrides
+from lirf.params import overrides
 
 BASE = params.read(Path(__file__).parents[3] / "params.yaml")
 
