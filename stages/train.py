@@ -163,7 +163,7 @@ def _fit(job: Job, begin: State, rows: Rows, place: Place) -> int | None:
     """
     if not place.first:
         place.agree(0)  # until the first has dropped the checkpoints that cannot be read
-    config, line = job.params.train, job.params.models[job.run]
+    config, line = model.config(job.params, job.run), job.params.models[job.run]
     save = checkpoint.save if place.first else None
     cut = Resumable(place.folder, begin, line.steps, config.checkpoint_every, save)
     cut.resume(lambda found: checkpoint.load(found, begin.device))

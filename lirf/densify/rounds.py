@@ -121,7 +121,8 @@ def _train(
     rows = Rows(bank.latents, bank.real, bank.groups, augmented)
     line = numbers.models[name]
     schedule = training.schedule(line, state.step)
-    for _ in training.train(state, rows, numbers.train, line.steps, schedule):
+    config = training.config(numbers, name)
+    for _ in training.train(state, rows, config, line.steps, schedule):
         pass
 
 

@@ -33,6 +33,11 @@ def draw_times(count: int, times: Times, generator: torch.Generator) -> Tensor:
     return torch.randn(count, generator=generator).sigmoid()
 
 
+def confine(t_B: Tensor, most: float, confined_B: Tensor) -> Tensor:
+    """Return training times with those of `confined_B` (bool) brought from [0, 1] to [0, most]."""
+    return torch.where(confined_B, most * t_B, t_B)
+
+
 def as_velocity(output_B: Tensor, x_B: Tensor, t_B: Tensor, prediction: Prediction) -> Tensor:
     """Return the velocity that a network's output [B, ...] at (x, t) means.
 

@@ -75,7 +75,7 @@ class Model(Section):
 
     Over the last `cooldown` of them the learning rate falls to zero. The loop's models are those
     of its rounds, and the final one; a baseline knows no rounds. A baseline may claim
-    `same_steps_as: loop`, which is then checked.
+    `same_steps_as: loop`, which is then checked. `refined_t_max` overrides that of `train`.
     """
 
     role: Literal["loop", "baseline"]
@@ -83,3 +83,4 @@ class Model(Section):
     steps: Count
     cooldown: Whole
     same_steps_as: Literal["loop"] | None = None
+    refined_t_max: Share | None = None

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lirf.params.base import Count, Decay, Fraction, NonNegative, Positive, Section
+from lirf.params.base import Count, Decay, Fraction, NonNegative, Positive, Section, Share
 
 
 class StopOn(Section):
@@ -41,6 +41,7 @@ class Train(Section):
     augment_share: Fraction
     jitter: NonNegative
     real_share: Fraction | None
+    refined_t_max: Share
     checkpoint_every: Count
     stop_on: StopOn
 

@@ -77,7 +77,8 @@ def batch_sampler(
     `real_N` (bool, on the CPU; None: everywhere) is true: exactly that share where it is a whole
     number of rows, else on average. Without other rows it says nothing. Then each row is replaced,
     with the probability `config.augment_share`, by one of `augmented`, if there are any, which
-    comes with its label; all others have a label of zeros. `config.jitter` is the standard
+    comes with its label; all others have a label of zeros. Times of refined bank rows are at most
+    `config.refined_t_max`, of all others in [0, 1]. `config.jitter` is the standard
     deviation of fresh Gaussian noise on every row.
 
     What an option draws comes after what is always drawn, so that options that are off leave the
@@ -86,9 +87,11 @@ def batch_sampler(
     shape_BCHW = (config.batch, *latents_NCHW.shape[1:])
     rows = _row_drawer(len(latents_NCHW), config, real_N, generator)
     send = _sender(latents_NCHW.device, None if share is None else share.of(config.batch))
+    refined_N = torch.zeros(len(latents_NCHW), dtype=torch.bool) if real_N is None else ~real_N
 
     def draw() -> Batch:
-        rows_B = send(rows())
+        bank_B = rows()
+        rows_B, refined_B = send(bank_B), send(refined_N[bank_B])
         noise_BCHW = send(torch.randn(shape_BCHW, generator=generator))
         t_B = send(rectified.draw_times(config.batch, config.times, generator))
         x1_BCHW, condition = latents_NCHW[rows_B], NULL
@@ -101,6 +104,8 @@ def batch_sampler(
             )
             x1_BCHW = torch.where(chosen_B[:, None, None, None], augmented.latents[rows_B], x1_BCHW)
             condition = Condition(augmented.labels[rows_B] * chosen_B[:, None])
+            refined_B = refined_B & ~chosen_B
+        t_B = rectified.confine(t_B, config.refined_t_max, refined_B)
         if config.jitter:
             x1_BCHW = x1_BCHW + config.jitter * send(torch.randn(shape_BCHW, generator=generator))
         return Batch(noise_BCHW, x1_BCHW, t_B, condition)

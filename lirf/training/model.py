@@ -60,6 +60,14 @@ def begin(found: State, numbers: params.Params, name: str) -> State:
     return state.afresh(found, seeds.seeds(numbers.initialize.seed, f"train {name}", 1)[0])
 
 
+def config(numbers: params.Params, name: str) -> params.Train:
+    """Return the section `train` as model `name` is trained by it."""
+    most = numbers.models[name].refined_t_max
+    return (
+        numbers.train if most is None else numbers.train.model_copy(update={"refined_t_max": most})
+    )
+
+
 def schedule(line: params.Model, before: int) -> LRSchedule:
     """Return the learning rates of a model that starts after step `before`."""
     return loop.cooldown(before + line.steps, line.cooldown)

@@ -51,7 +51,9 @@ def numbers(**change: object) -> params.Params:
         "models": {
             "r01": params.Model(role="loop", after="r00", steps=30, cooldown=0),
             "r02": params.Model(role="loop", after="r01", steps=30, cooldown=0),
-            "final": params.Model(role="loop", after="r02", steps=30, cooldown=25),
+            "final": params.Model(
+                role="loop", after="r02", steps=30, cooldown=25, refined_t_max=0.9
+            ),
         },
     }
     return LOADED.model_copy(update={**sections, **change})
@@ -124,7 +126,12 @@ def same(one: banks.Bank, other: banks.Bank) -> None:
 
 @pytest.mark.parametrize(
     ("train_options", "steps"),
-    [({}, 90), ({"start": "fresh", "real_share": 0.5}, 30), ({"stop_on": stopping()}, 10)],
+    [
+        ({}, 90),
+        ({"start": "fresh", "real_share": 0.5}, 30),
+        ({"stop_on": stopping()}, 10),
+        ({"refined_t_max": 0.3}, 90),
+    ],
 )
 def test_it_equals_the_stages_bit_for_bit(
     tmp_path: Path,

@@ -25,6 +25,11 @@ import pytest
             "  dimensions: 4",
             "correct.dimensions = 4: must be below correct.neighbours = 4,",
         ),
+        (
+            "2400, cooldown: 1200",
+            "2400, cooldown: 0, refined_t_max: 1.5",
+            "models.final.refined_t_max = 1.5: should be less than or equal to 1",
+        ),
         ("2400, cooldown: 1200", "2400, cooldown: -1", "models.final.cooldown = -1: should be"),
     ],
 )

@@ -27,6 +27,7 @@ import pytest
         ("augment_share: 0.5", "augment_share: 1.2", "train.augment_share = 1.2: should be less"),
         ("jitter: 0.0", "jitter: -0.1", "train.jitter = -0.1: should be greater"),
         ("real_share: 0.2", "real_share: 2.0", "train.real_share = 2.0: should be less"),
+        ("refined_t_max: 1.0", "refined_t_max: 0", "train.refined_t_max = 0: should be greater"),
         ("start: warm", "start: cold", "train.start = 'cold': should be 'warm' or 'fresh'"),
         ("rule: never", "rule: often", "train.stop_on.rule = 'often': should be 'never' or"),
         ("threshold: 0.05", "threshold: 1.0", "train.stop_on.threshold = 1.0: should be less than"),

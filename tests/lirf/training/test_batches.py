@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lirf import params
 from lirf.networks.condition import Condition
@@ -13,7 +15,13 @@ from lirf.training import state as states
 from lirf.training.batches import Augmented, Batch, Share, batch_sampler
 
 LOADED = params.load(Path(__file__).parents[3] / "params.yaml")
-OPTIONS = {"batch": 12, "augment_share": 0.3, "jitter": 0.1, "real_share": 0.3}
+OPTIONS = {
+    "batch": 12,
+    "augment_share": 0.3,
+    "jitter": 0.1,
+    "real_share": 0.3,
+    "refined_t_max": 0.3,
+}
 
 
 @pytest.mark.parametrize("options", [{"batch": 12}, OPTIONS])
@@ -34,6 +42,46 @@ def test_the_shares_of_a_batch_are_the_batch(options: dict[str, float]):
             assert one is not None
             assert [len(piece) for piece in pieces] == [4, 4, 4]
             assert torch.equal(torch.cat(pieces), one)
+
+
+@given(st.floats(0.01, 1), st.sampled_from(["uniform", "logit-normal"]), st.integers(0, 2**32))
+def test_refined_rows_alone_are_trained_on_at_early_times(most: float, times: str, seed: int):
+    """Rows and noise are those of times without a limit, and so are all other rows' times."""
+    latents, real = torch.arange(9.0).view(9, 1, 1, 1), torch.arange(9) < 4
+    augmented = Augmented(torch.full((1, 1, 1, 1), -1.0), torch.ones(1, 3))
+    options = {"batch": 64, "augment_share": 0.3, "real_share": 0.4, "jitter": 0.0, "times": times}
+
+    def draw(limit: float) -> Batch:
+        config = LOADED.train.model_copy(update={**options, "refined_t_max": limit})
+        generator = torch.Generator().manual_seed(seed)
+        return batch_sampler(latents, config, 3, generator, augmented, real)()
+
+    free, limited = draw(1.0), draw(most)
+    assert torch.equal(free.x0, limited.x0)
+    assert torch.equal(free.x1, limited.x1)
+    refined = free.x1[:, 0, 0, 0] > 3
+    assert refined.any()
+    assert not refined.all()
+    assert torch.equal(limited.t[~refined], free.t[~refined])
+    assert torch.equal(limited.t[refined], free.t[refined] * most)
+    assert limited.t[refined].max() <= most
+
+
+def test_times_without_a_limit_are_drawn_after_rows_and_noise():
+    """Draws that trainings so far have made: an option that is off changes no bit of them."""
+    config = LOADED.train.model_copy(update={"batch": 8, "real_share": None, "refined_t_max": 1.0})
+    drawn = batch_sampler(
+        torch.randn(9, 2, 2, 2),
+        config,
+        0,
+        torch.Generator().manual_seed(3),
+        None,
+        torch.arange(9) < 4,
+    )()
+    again = torch.Generator().manual_seed(3)
+    torch.randint(9, (8,), generator=again)
+    assert torch.equal(drawn.x0, torch.randn(8, 2, 2, 2, generator=again))
+    assert torch.equal(drawn.t, torch.rand(8, generator=again))
 
 
 @pytest.mark.parametrize(

@@ -90,3 +90,13 @@ def test_fresh_models_share_neither_weights_nor_draws():
     assert same(one, model.begin(other, numbers, "r01"))
     assert not torch.equal(one.generator.get_state(), other.generator.get_state())
     assert model.begin(one, numbers, "baseline") is model.begin(one, LOADED, "r02") is one
+
+
+def test_a_model_has_its_own_limit_of_times_or_that_of_all():
+    limited = LOADED.train.model_copy(update={"refined_t_max": 0.5})
+    own = LOADED.models["final"].model_copy(update={"refined_t_max": 0.3})
+    models = {**LOADED.models, "final": own}
+    numbers = LOADED.model_copy(update={"train": limited, "models": models})
+    found = {name: model.config(numbers, name).refined_t_max for name in ("r01", "final")}
+    assert found == {"r01": 0.5, "final": 0.3}
+    assert model.config(LOADED, "final") is LOADED.train
