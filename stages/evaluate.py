@@ -14,6 +14,7 @@ from PIL.Image import Image
 
 from lirf.autoencoder import model as autoencoding
 from lirf.features import features as feature_spaces
+from lirf.features import vision
 from lirf.features.features import Encoder, Features
 from lirf.measure import evaluation
 from lirf.measure import nearest as nearest_images
@@ -85,23 +86,23 @@ def evaluate(
     device = devices.of(params)
     decoder = autoencoding.load(autoencoder, device)
     batch = params.sample.batch or autoencoding.DECODED
-    z_MCHW, space = _latents(params, run, bank, weights, device)
+    space = banks.read_register(bank).space
 
     def encode(images_NCHW: np.ndarray) -> np.ndarray:
         return space.scale(autoencoding.encode(decoder, images_NCHW, batch, device))
 
-    fake_MCHW = autoencoding.decode(decoder, z_MCHW, space, batch, device)
-    encoder = Encoder(decoder.fingerprint, encode)
-    features = feature_spaces.of(params.evaluate.features, encoder)
-    known_VNCHW = nearest_images.versions(
-        real.train,
-        lambda images_NCHW: autoencoding.decode(decoder, encode(images_NCHW), space, batch, device),
-    )
-    values, memorised = evaluation.compare(
-        features.extract(fake_MCHW),
-        features.extract(real.reference),
-        np.stack([features.extract(images_NCHW) for images_NCHW in known_VNCHW]),
+    def decode(z_NCHW: np.ndarray) -> np.ndarray:
+        return autoencoding.decode(decoder, z_NCHW, space, batch, device)
+
+    features = _features(params, Encoder(decoder.fingerprint, encode), batch, device)
+    fake_MCHW = decode(_latents(params, run, bank, weights, device))
+    values, memorised = evaluation.measure(
+        fake_MCHW,
+        real.reference,
+        nearest_images.versions(real.train, lambda images_NCHW: decode(encode(images_NCHW))),
+        features.extract,
         params.evaluate.neighbours,
+        heldout=real.split == "heldout",
     )
     document = {
         **{key: round(v, DIGITS) if isinstance(v, float) else v for key, v in values.items()},
@@ -115,6 +116,13 @@ def evaluate(
     pictures.save(_panel(title, fake_MCHW, real, memorised), nearest)
 
 
+def _features(params: Params, encoder: Encoder, batch: int, device: torch.device) -> Features:
+    """Return the features in which everything is compared."""
+    name, config = params.evaluate.features, params.autoencoder
+    eye = vision.load(config.vision, config.download, device) if name == "vision" else None
+    return feature_spaces.of(name, encoder, eye, batch, device)
+
+
 def _trained(params: Params) -> bool:
     """Return whether the samples are those of a trained network."""
     return params.evaluate.generator == "network"
@@ -122,19 +130,19 @@ def _trained(params: Params) -> bool:
 
 def _latents(
     params: Params, run: str, bank: Path, weights: Path, device: torch.device
-) -> tuple[np.ndarray, Space]:
-    """Return the scaled latents of the samples, [M, C, H, W], and their space."""
+) -> np.ndarray:
+    """Return the scaled latents of the samples, [M, C, H, W]."""
     seeds = sampler.seeds(params.evaluate.seed, "evaluate", params.evaluate.samples)
     if _trained(params):
         made = drawing.load(weights, params.sample, device)
         made.space.require(banks.read_register(bank).space, str(bank))
         batches = track(made.sample(seeds), made.batches(len(seeds)), f"evaluate {run}")
-        return np.concatenate([z_BCHW.numpy() for z_BCHW in batches]), made.space
+        return np.concatenate([z_BCHW.numpy() for z_BCHW in batches])
     known = banks.read(bank)
     real_NCHW, group_N = known.latents[known.real], known.groups[known.real]
     if params.evaluate.generator == "memory":
-        return mixup.memory(real_NCHW, seeds), known.space
-    return mixup.mixup(real_NCHW, group_N, seeds, params.evaluate.mixup_neighbours), known.space
+        return mixup.memory(real_NCHW, seeds)
+    return mixup.mixup(real_NCHW, group_N, seeds, params.evaluate.mixup_neighbours)
 
 
 def _real(part: Part, neighbours: int) -> Real:

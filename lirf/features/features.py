@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 
-from lirf.features import edges, pixels
+from lirf.features import edges, imagenet, inception, pixels
 from lirf.features.vision import Vision
 
 Extract = Callable[[np.ndarray], np.ndarray]
 """From images, uint8 NCHW, to features, float64 [N, F]."""
 
-Name = Literal["pixels", "edges", "latents", "vision"]
+Name = Literal["pixels", "edges", "latents", "vision", "imagenet", "inception"]
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,19 @@ class Encoder:
 
 
 def of(
-    name: Name, encoder: Encoder | None = None, eye: Vision | None = None, batch: int = 1
+    name: Name,
+    encoder: Encoder | None = None,
+    eye: Vision | None = None,
+    batch: int = 1,
+    device: torch.device | None = None,
 ) -> Features:
     """Return the features called `name`.
 
     "latents" are those of `encoder`, "vision" the mean patches that `eye` sees, `batch` images at
-    a time.
+    a time. The networks of "imagenet" and of "inception" are read here and run on `device`.
+
+    Raises:
+        ValueError: one line that says which weights are missing, and how to get them.
     """
     match name:
         case "pixels":
@@ -61,6 +69,12 @@ def of(
         case "vision":
             assert eye is not None, "it was asked for"
             return Features("patches", eye.hash, lambda images: eye.means(images, batch))
+        case "imagenet":
+            network = imagenet.load(device or torch.device("cpu"))
+            return Features(imagenet.NAME, imagenet.SHA256, network.extract)
+        case "inception":
+            extract, weights = inception.load(device or torch.device("cpu"))
+            return Features(inception.NAME, weights, extract)
 
 
 def _flat(latents_NCHW: np.ndarray) -> np.ndarray:

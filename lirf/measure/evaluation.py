@@ -1,21 +1,61 @@
-"""Every metric of samples at once, from features of samples, of real and of training images."""
+"""Every metric of samples at once, and what held-out images would score in their place."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
 
+from lirf.features import pixels
+from lirf.features.features import Extract
 from lirf.measure.distances import frechet
 from lirf.measure.diversity import vendi
 from lirf.measure.fidelity import fidelity
 from lirf.measure.memorised import Memorised, find_memorised
+from lirf.measure.sharpness import sharpness
+
+Values = dict[str, float | str | None]
+
+
+def measure(
+    fake_NCHW: np.ndarray,
+    real_NCHW: np.ndarray,
+    known_VNCHW: Sequence[np.ndarray],
+    extract: Extract,
+    neighbours: int,
+    *,
+    heldout: bool,
+) -> tuple[Values, Memorised]:
+    """Return every metric of samples by its key, and which of them are memorised.
+
+    Images are uint8. `known_VNCHW` are V versions of the training images, the originals first;
+    `extract` makes the features in which all is compared. Beside what `compare` finds:
+    `memorised_pixels`, the share in pixels, None where the features are those; the sharpness; and
+    where the reference is `heldout`, the same numbers of it in the samples' place.
+    """
+    train_VNF = np.stack([extract(images_NCHW) for images_NCHW in known_VNCHW])
+    real_NF = extract(real_NCHW)
+    values, memorised = compare(extract(fake_NCHW), real_NF, train_VNF, neighbours)
+    values |= {
+        "memorised_heldout": find_memorised(real_NF, train_VNF).share if heldout else None,
+        "memorised_pixels": None,
+        "memorised_pixels_heldout": None,
+        "sharpness": sharpness(fake_NCHW),
+        "sharpness_heldout": sharpness(real_NCHW) if heldout else None,
+    }
+    if extract is not pixels.extract:
+        pixels_VNF = np.stack([pixels.extract(images_NCHW) for images_NCHW in known_VNCHW])
+        for key, images_NCHW in (("", fake_NCHW), *((("_heldout", real_NCHW),) if heldout else ())):
+            found = find_memorised(pixels.extract(images_NCHW), pixels_VNF)
+            values[f"memorised_pixels{key}"] = found.share
+    return values, memorised
 
 
 def compare(
     fake_MF: np.ndarray, real_NF: np.ndarray, train_VNF: np.ndarray, neighbours: int
-) -> tuple[dict[str, float | str | None], Memorised]:
-    """Return every metric of `fake_MF` by its key, and which samples are memorised.
+) -> tuple[Values, Memorised]:
+    """Return the metrics of features, `fake_MF`, by their keys, and which samples are memorised.
 
     Those are sought in `train_VNF`, V versions of the N training images, the originals first; the
     rest is measured against `real_NF`. The Vendi score is that of the samples about the mean

@@ -1,13 +1,22 @@
 """The table of metrics: what each number is called, which way is better, what it is held against.
 
 Report, page, card, verdict, studies and docs show what stands here, in this order. A new metric is
-a file beside this one, a line in `evaluation.compare`, and an entry.
+a file beside this one, a line in `evaluation`, and an entry.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+ARROWS = {
+    "": "",
+    "lower": "↓",
+    "higher": "↑",
+    "nearer to 1": "→ 1",
+    "nearer to held-out": "→ held-out",
+}
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,8 @@ class Metric:
         better: which way.
         share_of: the key of the number that it is a share of, where it is a share.
         long: its name in a sentence, where that is not its title.
+        control: the key of the same number of held-out images in the samples' place, if there is.
+        optional: whether it is left out where no model has it.
     """
 
     key: str
@@ -30,9 +41,11 @@ class Metric:
     form: str
     against: Literal["training images", "reference", "samples", "bank", "training"]
     meaning: str
-    better: Literal["", "lower", "higher", "nearer to 1"] = ""
+    better: Literal["", "lower", "higher", "nearer to 1", "nearer to held-out"] = ""
     share_of: Literal["", "n_fake", "n_reference"] = ""
     long: str = ""
+    control: str = ""
+    optional: bool = False
 
     @property
     def name(self) -> str:
@@ -42,16 +55,17 @@ class Metric:
     @property
     def head(self) -> str:
         """The title with an arrow towards better."""
-        arrow = {"lower": "↓", "higher": "↑", "nearer to 1": "→ 1"}.get(self.better, "")
-        return f"{self.title} {arrow}".rstrip()
+        return f"{self.title} {ARROWS[self.better]}".rstrip()
 
-    def worth(self, value: float) -> float:
-        """Return what is greater where the metric is better."""
+    def worth(self, value: float, control: float = 0.0) -> float:
+        """Return what is greater where the metric is better; `control`: of held-out images."""
         match self.better:
             case "lower":
                 return -value
             case "nearer to 1":
                 return -abs(value - 1)
+            case "nearer to held-out":
+                return -abs(value - control)
             case _:
                 return value
 
@@ -61,7 +75,14 @@ METRICS = (
         "memorised", "memorised", ".3f", "training images",
         "Share of samples whose nearest training image is closer than a third of the second"
         " nearest, mirrored or not, as it is or after the autoencoder.",
-        better="lower", share_of="n_fake",
+        better="lower", share_of="n_fake", control="memorised_heldout",
+    ),
+    Metric(
+        "memorised_pixels", "in pixels", ".3f", "training images",
+        "The same share by distances in pixels, where all else is measured in other features, which"
+        " can miss an image that was slightly changed.",
+        better="lower", share_of="n_fake", long="memorised in pixels",
+        control="memorised_pixels_heldout", optional=True,
     ),
     Metric(
         "precision", "precision", ".3f", "reference",
@@ -99,6 +120,12 @@ METRICS = (
         better="higher", long="Vendi score",
     ),
     Metric(
+        "sharpness", "sharpness", ".1f", "samples",
+        "Mean absolute difference of neighbouring pixels' grey values, 0 to 255. Below that of"
+        " held-out images samples are blurred, which precision and density reward.",
+        better="nearer to held-out", control="sharpness_heldout", optional=True,
+    ),
+    Metric(
         "bank_rows", "bank rows", ".0f", "bank",
         "Latents that the model was trained on.",
     ),
@@ -114,7 +141,22 @@ MEASURED = tuple(metric for metric in METRICS if metric.against != "bank")
 JUDGED = tuple(metric for metric in MEASURED if metric.better)
 """What the verdict holds against a baseline."""
 
+CONTROLS = tuple(metric.control for metric in METRICS if metric.control)
+"""The keys of held-out images' numbers."""
+
 BY_KEY = {metric.key: metric for metric in METRICS}
+
+
+def shown(results: Iterable[Mapping[str, Any]]) -> tuple[Metric, ...]:
+    """Return the metrics without optional ones that no result has."""
+    found = {key for result in results for key, value in result.items() if value is not None}
+    return tuple(metric for metric in METRICS if metric.key in found or not metric.optional)
+
+
+def controls(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of held-out images that a result has, by the keys of the metrics."""
+    found = {metric.key: result.get(metric.control) for metric in METRICS if metric.control}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,10 @@ def compare(metric: Metric, result: Result, baseline: Result, policy: Page) -> J
     mine, theirs = result.get(metric.key), baseline.get(metric.key)
     if mine is None or theirs is None:
         return "unknown"
-    gain = metric.worth(mine) - metric.worth(theirs)
+    control = result.get(metric.control)
+    if metric.better == "nearer to held-out" and control is None:
+        return "unknown"
+    gain = metric.worth(mine, control or 0.0) - metric.worth(theirs, control or 0.0)
     least = policy.margin * abs(theirs)
     if metric.share_of:
         variance = mine * (1 - mine) + theirs * (1 - theirs)
@@ -108,15 +111,18 @@ def interval(share: float, n: int) -> tuple[float, float]:
 
 def _new(final: Result, baseline: Result | None, policy: Page) -> Answer:
     """Answer whether the samples are new."""
-    memorised, n = final["memorised"], final["n_fake"]
+    (memorised, key), n = _memorised(final), final["n_fake"]
     rule = (
         f"New: at most {_percent(policy.memorised)} of the samples are memorised."
         " Memorised: at least half. Partly memorised: anything between. A sample is memorised when"
         " its nearest training image, mirrored or not, or what the autoencoder makes of it,"
-        " is closer than a third of the second nearest."
+        " is closer than a third of the second nearest. It is looked for in the features of all"
+        " other metrics and in pixels; the larger share counts."
     )
     low, high = interval(memorised, n)
-    beside = f"; of the baseline's, {_count(baseline['memorised'], n)}" if baseline else ""
+    beside = f"; of the baseline's, {_count(baseline[key], n)}" if baseline else ""
+    if (control := table.controls(final).get(key)) is not None:
+        beside += f"; of held-out images in their place, {_percent(control)} would be called so"
     sentence = (
         f"{_count(memorised, n)} of {n} samples are memorised training images"
         f" ({_percent(memorised)};"
@@ -128,6 +134,14 @@ def _new(final: Result, baseline: Result | None, policy: Page) -> Answer:
     if memorised >= 0.5:
         return Answer("Memorised", "bad", sentence, rule)
     return Answer("Partly memorised", "mixed", sentence, rule)
+
+
+def _memorised(final: Result) -> tuple[float, str]:
+    """Return the share of memorised samples by the features that find more, and its key."""
+    keys = [one.key for one in table.JUDGED if one.against == "training images"]
+    return max(
+        ((final[k], k) for k in keys if final.get(k) is not None), key=lambda found: found[0]
+    )
 
 
 def _good(final: Result, judged: Mapping[str, Judgement], policy: Page, same_steps: bool) -> Answer:

@@ -16,7 +16,7 @@ class Evaluate(Section):
     mixup_neighbours: Count
     seed: Seed
     samples: Annotated[int, Field(ge=2)]
-    features: Literal["pixels", "latents"]
+    features: Literal["pixels", "latents", "imagenet", "vision", "inception"]
     neighbours: Count
 
 

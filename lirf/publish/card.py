@@ -8,7 +8,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from lirf.measure.table import MEASURED, METRICS
+from lirf.measure.table import MEASURED, shown
 from lirf.report import report
 
 SAMPLES = "samples.png"
@@ -104,7 +104,7 @@ def _measured(facts: Facts) -> list[EvalResult]:
             metric_args={key: result[key] for key in PROTOCOL},
         )
         for metric in MEASURED
-        if result[metric.key] is not None
+        if result.get(metric.key) is not None
     ]
 
 
@@ -152,7 +152,7 @@ def _evaluation(facts: Facts) -> str:
             " rounds.\n"
         )
     table = report.table(results, report.protocol_line(facts.result))
-    meanings = "\n".join(f"- *{metric.title}*: {metric.meaning}" for metric in METRICS)
+    meanings = "\n".join(f"- *{metric.title}*: {metric.meaning}" for metric in shown(results))
     warning = ""
     if facts.result["generator"] != "network":
         warning = f"\n**Measured with {facts.result['generator']} in place of this model.**\n"

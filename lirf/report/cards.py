@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lirf.measure.table import COLLAPSE, COVERING, METRICS, STRAYING, Diagnosis
+from lirf.measure.table import COLLAPSE, COVERING, STRAYING, Diagnosis, Metric, shown
 from lirf.report import charts, style, tables
 from lirf.report.charts import Group, Kind, Line
 
@@ -81,7 +81,7 @@ def of(measured: Measured, protocol: Document, judged: Mapping[str, str]) -> Car
 
 def _numbers(measured: Measured, protocol: Document, judged: Mapping[str, str]) -> list[Card]:
     """Return a card for each metric of the table: the final model, the baseline, all rounds."""
-    rows = measured.rows
+    rows, final = measured.rows, measured.rows[measured.final]
     samples = f"{protocol['n_fake']} samples"
     reference = {"heldout": "held-out", "train": "training"}[protocol["reference"]]
     space = f"in {protocol['features']} at {protocol['resolution']} px"
@@ -89,7 +89,9 @@ def _numbers(measured: Measured, protocol: Document, judged: Mapping[str, str]) 
     how = {
         "training images": f"{samples} against {protocol['n_train']} training images, {space}",
         "reference": f"{against}, K = {protocol['neighbours']}",
-        "samples": f"{samples}, cosines about the mean training image, {space}",
+        "samples": samples,
+        "memorised_pixels": f"{samples} against {protocol['n_train']} training images, in pixels",
+        "vendi": f"{samples}, cosines about the mean training image, {space}",
         "bank": "rows of the bank after the round before",
         "frechet": f"no value: {protocol['frechet_reason']}"
         if protocol["frechet"] is None
@@ -98,9 +100,9 @@ def _numbers(measured: Measured, protocol: Document, judged: Mapping[str, str]) 
     return [
         Card(
             title=metric.title,
-            better=metric.better and f"{metric.better} is better",
+            better=_better(metric, final.get(metric.control)),
             judged=judged.get(metric.key, ""),
-            value=tables.number(rows[measured.final][metric.key], metric.form),
+            value=tables.number(final[metric.key], metric.form),
             baseline=tables.number(measured.theirs(rows, metric.key), metric.form),
             chart=_over_rounds(
                 metric.title,
@@ -108,12 +110,22 @@ def _numbers(measured: Measured, protocol: Document, judged: Mapping[str, str]) 
                 measured.theirs(rows, metric.key),
                 measured.loop,
                 metric.form,
+                final.get(metric.control),
             ),
             meaning=metric.meaning,
             how=how.get(metric.key, how[metric.against]),
         )
-        for metric in METRICS
+        for metric in shown(rows.values())
     ]
+
+
+def _better(metric: Metric, control: float | None) -> str:
+    """Say which way is better, and what held-out images have."""
+    words = metric.better and f"{metric.better} is better"
+    if control is None:
+        return words
+    number = f"held-out {control:{metric.form}}"
+    return words.replace("held-out", number) if "held-out" in words else f"{words}; {number}"
 
 
 def _over_rounds(
@@ -122,6 +134,7 @@ def _over_rounds(
     level: float | None,
     loop: Sequence[str],
     form: str = ".3g",
+    control: float | None = None,
 ) -> Markup:
     """Draw a number over the loop's models; a second row of values is fainter."""
     words = ", ".join(
@@ -133,9 +146,10 @@ def _over_rounds(
         for kind, row in zip(kinds, values, strict=False)
     ]
     beside = "" if level is None else f"; baseline {level:{form}}"
+    beside += "" if control is None else f"; held-out images {control:{form}}"
     label = f"{title} over the rounds: {words}{beside}"
     ticks = _thinned_ticks(loop)
-    return style.inline(label, lambda axes: charts.lines(axes, series, ticks, level))
+    return style.inline(label, lambda axes: charts.lines(axes, series, ticks, level, 0, control))
 
 
 def _thinned_ticks(loop: Sequence[str]) -> list[tuple[float, str]]:
@@ -171,15 +185,15 @@ def _collapse(measured: Measured, protocol: Document) -> list[Card]:
     ]
 
 
-def _diagnosis(measured: Measured, shown: Diagnosis, how: str) -> Card:
+def _diagnosis(measured: Measured, pair: Diagnosis, how: str) -> Card:
     """Return the card of a diagnosis over the rounds; the second of its numbers is fainter."""
     found = measured.diagnoses
-    values = [[found[name][key] for name in measured.loop] for key in shown.keys]
-    level = measured.theirs(found, shown.keys[0])
+    values = [[found[name][key] for name in measured.loop] for key in pair.keys]
+    level = measured.theirs(found, pair.keys[0])
     return Card(
-        shown.title, shown.unit, "", f"{values[0][-1]:.3f}", tables.number(level, ".3f"),
-        _over_rounds(shown.title, values, level, measured.loop),
-        " ".join([shown.asks.capitalize(), shown.meaning]).strip(), how,
+        pair.title, pair.unit, "", f"{values[0][-1]:.3f}", tables.number(level, ".3f"),
+        _over_rounds(pair.title, values, level, measured.loop),
+        " ".join([pair.asks.capitalize(), pair.meaning]).strip(), how,
     )  # fmt: skip
 
 

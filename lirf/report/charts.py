@@ -23,10 +23,11 @@ Kind = Literal["loop", "baseline", "second", "faint"]
 Group = tuple[str, Sequence[tuple[Kind, float | None]]]
 """Bars that stand together: what is written below them, and of each its kind and its height."""
 
+SECOND: dict[str, Any] = {"color": GREY, "linewidth": 1.5, "zorder": 2}
 LOOKS: dict[Kind, dict[str, Any]] = {
     "loop": {"color": LOOP, "zorder": 4},
     "baseline": {"color": BASELINE, "linestyle": "--", "zorder": 3},
-    "second": {"color": GREY, "linewidth": 1.5, "zorder": 2},
+    "second": SECOND,
     "faint": {"color": LOOP, "linewidth": 1.5, "alpha": 0.3, "zorder": 1},
 }
 TICKS = 4  # steps of the y axis, at most
@@ -50,6 +51,7 @@ def lines(
     ticks: Sequence[tuple[float, str]],
     level: float | None = None,
     least_top: float = 0.0,
+    control: float | None = None,
 ) -> None:
     """Draw lines over the range of `ticks`, which are (x, text).
 
@@ -59,9 +61,10 @@ def lines(
         ticks: marks of the x axis.
         level: height of a dashed line for the baseline.
         least_top: what the y axis reaches at least.
+        control: height of a dotted line for the held-out images.
     """
     values = [y for line in series for _, y in line.points if y is not None]
-    values += [] if level is None else [level]
+    values += [one for one in (level, control) if one is not None]
     _frame(axes, [*values, least_top])
     axes.set_xticks(*map(list, zip(*ticks, strict=True)))
     low, high = ticks[0][0], ticks[-1][0]
@@ -74,6 +77,8 @@ def lines(
         axes.plot(x, heights, label=line.label, clip_on=False, **marker, **LOOKS[line.kind])
     if level is not None:
         axes.axhline(level, label="baseline", clip_on=False, **LOOKS["baseline"])
+    if control is not None:
+        axes.axhline(control, linestyle=":", label="held-out images", clip_on=False, **SECOND)
     if not values:
         axes.text(0.5, 0.5, "no value", transform=axes.transAxes, ha="center", color=INK)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lirf.measure.table import DIAGNOSES, METRICS
+from lirf.measure.table import DIAGNOSES, shown
 from lirf.report import charts
 from lirf.report.charts import Group, Line
 from lirf.report.report import Result
@@ -35,21 +35,26 @@ KINDS: tuple[charts.Kind, ...] = ("loop", "second")
 def curves(results: Sequence[Result], baseline: Result | None, path: Path) -> None:
     """Draw every metric over `results` (the models of the loop, in order), `baseline` dashed."""
     names = [str(result["round"]) for result in results]
-    down = -(-len(METRICS) // ACROSS)
+    metrics = shown(results)
+    down = -(-len(metrics) // ACROSS)
     with drawing(path, 13, 3 * down) as figure:
         grid = figure.subplots(down, ACROSS, sharex=True)
-        for axes in grid.flat[len(METRICS) :]:
+        for axes in grid.flat[len(metrics) :]:
             axes.remove()
-        for axes, metric in zip(grid.flat, METRICS, strict=False):
+        for axes, metric in zip(grid.flat, metrics, strict=False):
             values = [result.get(metric.key) for result in results]
             level = baseline.get(metric.key) if baseline else None
             loop = Line("loop", list(enumerate(values)), dots=True, label="loop")
             least = LEAST_SHARE if metric.share_of else 0
-            charts.lines(axes, [loop], list(enumerate(names)), level, least)
+            charts.lines(
+                axes, [loop], list(enumerate(names)), level, least, results[-1].get(metric.control)
+            )
             axes.set_title(metric.title, loc="left", fontweight="bold")
             axes.set_title(metric.better and f"{metric.better} is better", **HINT)
+        for axes in grid.flat[: len(metrics)][-ACROSS:]:  # what is below them may be left out
+            axes.tick_params(labelbottom=True)
         handles, labels = grid.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=2, frameon=False)
+        figure.legend(handles, labels, loc="outside upper left", ncols=3, frameon=False)
 
 
 def losses(

@@ -16,8 +16,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from lirf.measure import table
 from lirf.measure.memorised import MEMORISED_RATIO
-from lirf.measure.table import METRICS
 from lirf.measure.verdict import Verdict
 from lirf.report import report, tables
 from lirf.report.cards import Cards, Document, Measured
@@ -78,6 +78,8 @@ def render(content: Content) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     measured = content.measured
+    found = table.controls(measured.rows[measured.final])
+    controls = found and {metric.key: found.get(metric.key) for metric in table.METRICS}
     loop = measured.loop
     return environment.from_string((HERE / "page.html").read_text()).render(
         content=content,
@@ -87,7 +89,9 @@ def render(content: Content) -> str:
         models=[*measured.baselines, *loop],
         final=measured.final,
         baseline=measured.baseline,
-        columns=METRICS,
+        columns=table.shown(measured.rows.values()),
+        controls=controls,
+        heldout=report.HELDOUT,
         cell=tables.number,
         admissions=[measured.rows[name] for name in loop if "admitted" in measured.rows[name]],
         memorised_ratio=MEMORISED_RATIO,

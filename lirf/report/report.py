@@ -9,20 +9,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lirf.measure.table import METRICS
+from lirf.measure.table import controls, shown
 from lirf.report import tables
 
 Result = Mapping[str, Any]
 
+HELDOUT = "held-out images"
+"""The row of what they score in the samples' place."""
+
 
 def table(results: Sequence[Result], protocol: str) -> str:
-    """Write the results as a Markdown table with the protocol in one line beneath it."""
-    head = ["", *(metric.head for metric in METRICS)]
+    """Write the results as a Markdown table with the protocol in one line beneath it.
+
+    The last row holds what held-out images score in the samples' place.
+    """
+    metrics = shown(results)
     rows = [
-        [result["round"], *(tables.number(result.get(m.key), m.form) for m in METRICS)]
-        for result in results
+        [result["round"], *(tables.number(result.get(m.key), m.form) for m in metrics)]
+        for result in with_controls(results)
     ]
+    head = ["", *(metric.head for metric in metrics)]
     return f"{tables.markdown(head, rows)}\n\n{protocol}\n"
+
+
+def with_controls(results: Sequence[Result]) -> list[Result]:
+    """Return results, and behind them the numbers of held-out images, if there are any."""
+    found = controls(results[-1])
+    return [*results, {"round": HELDOUT, **found}] if found else [*results]
 
 
 def protocol_line(result: Result) -> str:

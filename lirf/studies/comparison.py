@@ -14,7 +14,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from lirf.measure.table import METRICS, STEPS, Metric
+from lirf.measure import table
+from lirf.measure.table import STEPS, Metric
 from lirf.report import tables
 from lirf.report.report import protocol_line
 from lirf.report.tables import Row
@@ -23,7 +24,6 @@ from lirf.studies.plan import PLACE, Entry, Plan, entries
 RAN = ("seconds", "ran", "threads", "instructions", "device", "params", "code", "checked")
 """What says how and by what a row came to be: no number of the model."""
 
-SHOWN = (*METRICS, STEPS)
 PROTOCOL = (
     "n_fake", "n_train", "n_reference", "reference", "flip", "features", "feature_hash",
     "neighbours", "resolution", "resize", "evaluate_seed", "images",
@@ -192,16 +192,17 @@ def _study(plan: Plan, summaries: Summaries, name: str) -> list[str]:
             main = summaries.get((plan.headline, dataset), {})
             shown = [one for method, one in main.items() if method == plan.reference] + found
         most = max(shown, key=lambda one: len(one.rows))
+        metrics = (*table.shown(row for one in shown for row in one.rows), STEPS)
         lines = [
             [
                 one.entry.label + ("" if one.seeds == most.seeds else f" ({one.seeds})"),
-                *(_cell(one, metric) for metric in SHOWN),
+                *(_cell(one, metric) for metric in metrics),
             ]
             for one in shown
         ]
         parts += [
             f"**{dataset}**",
-            tables.markdown(["", *(metric.head for metric in SHOWN)], lines),
+            tables.markdown(["", *(metric.head for metric in metrics)], lines),
             f"Mean{' ± standard deviation' * (len(most.rows) > 1)} over {most.seeds}.",
             _protocol([row for one in found for row in one.rows]),
         ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lirf.measure.table import MEASURED, Metric
+from lirf.measure.table import Metric, shown
 from lirf.report.style import BASELINE, GREY, LOOP, drawing
 from lirf.studies.comparison import Summaries, Summary
 from lirf.studies.plan import Entry, Plan, entries
@@ -22,6 +22,7 @@ COLOURS = (LOOP, BASELINE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222"
 
 MARKERS = "^vsPX<>"
 DOT: dict[str, Any] = {"color": "#B0B0B0", "markersize": 3.5, "linestyle": "none", "marker": "o"}
+ACROSS = 3  # metrics of an ablation beside one another
 WRAP = 26  # characters of a label's line
 
 
@@ -80,14 +81,17 @@ def ablation(plan: Plan, name: str, summaries: Summaries, path: Path) -> None:
     Points are joined where all rows are the values of one grid, and so in an order.
     """
     study = plan.studies[name]
-    shown = [entry for entry in entries(study) if not entry.rivals]
-    ticks = [textwrap.fill(entry.label, WRAP) for entry in shown]
+    methods = [entry for entry in entries(study) if not entry.rivals]
+    ticks = [textwrap.fill(entry.label, WRAP) for entry in methods]
     wide = sum(map(len, ticks)) > 34
-    metrics = [metric for metric in MEASURED if metric.against != "samples"]
+    rows = [row for group in summaries.values() for one in group.values() for row in one.rows]
+    metrics = [one for one in shown(rows) if one.against in {"training images", "reference"}]
     with drawing(path, 11, 6 + 0.06 * max(map(len, ticks)) * wide) as figure:
-        grid = figure.subplots(2, 3, sharex=True)
-        for axes, metric in zip(grid.flat, metrics, strict=True):
-            _metric(axes, plan, name, shown, summaries, metric)
+        grid = figure.subplots(-(-len(metrics) // ACROSS), ACROSS, sharex=True)
+        for axes in grid.flat[len(metrics) :]:
+            axes.remove()
+        for axes, metric in zip(grid.flat, metrics, strict=False):
+            _metric(axes, plan, name, methods, summaries, metric)
             axes.set_xticks(range(len(ticks)), ticks, rotation=90 if wide else 0)
         handles, labels = grid.flat[0].get_legend_handles_labels()
         handles += grid.flat[0].plot([], color=GREY, linestyle="--", linewidth=1)

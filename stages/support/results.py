@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from lirf.measure.table import MEASURED
+from lirf.measure.table import CONTROLS, MEASURED
 from lirf.params import Params
 from lirf.store import files
 
-METRICS = [metric.key for metric in MEASURED]
+METRICS = [*(metric.key for metric in MEASURED), *CONTROLS]
 NO_PROTOCOL = {*METRICS, "frechet_reason", "train_steps", "loss"}
 
 Document = dict[str, Any]
@@ -70,7 +70,7 @@ def _rows(params: Params, documents: Mapping[str, Document], metrics: Path) -> d
             "round": run,
             "train_steps": document["train_steps"],
             "bank_rows": bank_rows[params.models[run].after],
-            **{key: document[key] for key in METRICS},
+            **{key: document.get(key) for key in METRICS},
             **admissions.get(run, {}),
         }
         for run, document in documents.items()

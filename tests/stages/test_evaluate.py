@@ -16,6 +16,7 @@ from lirf.autoencoder import model as autoencoding
 from lirf.features import features
 from lirf.images import transforms
 from lirf.measure import evaluation, memorised
+from lirf.measure.sharpness import sharpness
 from lirf.params import Params
 from lirf.report import pictures
 from lirf.sampling import mixup, seeds
@@ -177,7 +178,7 @@ def test_memory_is_the_training_images_after_the_round_trip(inputs, tmp_path):
     decoder = autoencoding.load(inputs["autoencoder"], cpu)
     images = parts.read(inputs["images"]).array
     drawn = mixup.memory(bank.latents, seeds.seeds(1, "evaluate", SAMPLES))
-    batch = params.sample.batch  # another one may round a pixel otherwise
+    batch = params.sample.batch or 1  # another one may round a pixel otherwise
     pixels = features.of("pixels")
     expected, _ = evaluation.compare(
         pixels.extract(autoencoding.decode(decoder, drawn, bank.space, batch, cpu)),
@@ -214,6 +215,44 @@ def test_a_bank_of_another_space_is_refused(inputs, tmp_path):
     banks.write(tmp_path / "bank", "r00", known.latents, known.rows, space)
     with pytest.raises(ValueError, match=r"bank: latents of another space: autoencoder is beef"):
         run(tiny(), {**inputs, "bank": tmp_path / "bank"}, tmp_path / "out")
+
+
+def test_held_out_images_stand_beside_the_samples(made, inputs):
+    found, known = made[0], parts.read(inputs["images"]).array
+    assert found["memorised_heldout"] == 0
+    assert found["sharpness_heldout"] == pytest.approx(sharpness(known[TRAIN:]), abs=1e-6)
+    assert 0 < found["sharpness"] != found["sharpness_heldout"]
+    assert found["memorised_pixels"] is None, "the features are pixels"
+
+
+def test_what_is_memorised_in_pixels_stands_beside_other_features(made, inputs, tmp_path):
+    found, _ = run(tiny(features="latents"), inputs, tmp_path / "out")
+    assert found["memorised_pixels"] == made[0]["memorised"]
+    assert found["memorised_pixels_heldout"] == made[0]["memorised_heldout"]
+
+
+def test_features_of_a_vision_transformer_are_those_of_its_weights(inputs, tmp_path):
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_vit").state_dict(), tmp_path / "vit.safetensors")
+    params = tiny(features="vision")
+    update = {"model": "test_vit", "weights": str(tmp_path / "vit.safetensors"), "resolution": 32}
+    vision = params.autoencoder.vision.model_copy(update=update)
+    section = params.autoencoder.model_copy(update={"vision": vision})
+    found, _ = run(params.model_copy(update={"autoencoder": section}), inputs, tmp_path / "out")
+    assert found["features"] == "patches"
+    assert found["feature_hash"] == files.sha256(tmp_path / "vit.safetensors")
+    assert found["memorised_pixels"] is not None
+
+
+def test_features_that_cannot_be_had_are_named_before_anything_is_drawn(
+    inputs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    with pytest.raises(ValueError, match=r"^evaluate.features = inception: .*: missing; put"):
+        run(tiny(features="inception"), {**inputs, "weights": tmp_path / "none"}, tmp_path / "out")
 
 
 def test_latents_as_features_carry_the_autoencoders_hash(made, inputs, tmp_path):

@@ -122,6 +122,9 @@ def test_it_tells_the_numbers_of_the_metrics(text, inputs):
     assert f"<strong>{found['memorised']:.3f}</strong>" in text
     assert f"{round(1000 * found['memorised'])} of 1000 samples are memorised" in text
     assert "100 images of data/digits" in text
+    assert "lower is better; held-out 0.012" in text
+    assert "nearer to held-out 23.2 is better" in text
+    assert "held-out images 23.2" in text
 
 
 def test_without_a_baseline_it_shows_the_loop_alone(make_results, inputs, tmp_path):

@@ -62,7 +62,20 @@ def test_rounds_have_a_row_each_and_the_bank_grows_by_what_was_admitted(made):
 def test_the_table_starts_with_the_baseline_and_ends_with_the_protocol(made):
     text = made["table"].read_text()
     rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
-    assert rows == ["", "baseline", *LOOP]
+    assert rows == ["", "baseline", *LOOP, "held-out images"]
+    head, controls = (
+        next(row for row in text.splitlines() if start in row)
+        for start in ("memorised ↓", "held-out images |")
+    )
+    cells = dict(
+        zip(*([c.strip() for c in row.split("|")] for row in (head, controls)), strict=True)
+    )
+    assert (cells["memorised ↓"], cells["sharpness → held-out"], cells["recall ↑"]) == (
+        "0.012",
+        "23.2",
+        "–",
+    )
+    assert "in pixels ↓" not in cells
     assert "1000 samples" in text.splitlines()[-1]
 
 

@@ -6,11 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
 
+from lirf.features import pixels
 from lirf.measure.distances import frechet
 from lirf.measure.diversity import vendi
-from lirf.measure.evaluation import compare
+from lirf.measure.evaluation import compare, measure
 from lirf.measure.fidelity import fidelity
 from lirf.measure.memorised import find_memorised
+from lirf.measure.sharpness import sharpness
 
 
 def gaussian(seed: int, *shape: int) -> np.ndarray:
@@ -49,3 +51,45 @@ def test_order_and_rotation_do_not_matter(seed):
     shuffled = generator.permutation(fake), generator.permutation(real)
     assert everything(*shuffled) == pytest.approx(expected)
     assert everything(fake @ turn, real @ turn) == pytest.approx(expected)
+
+
+def images(seed: int, count: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 1, 2, 3), np.uint8)
+
+
+FAKE, REAL, KNOWN = images(0, 130), images(1, 120), images(2, 9)
+
+
+def mean(images_NCHW: np.ndarray) -> np.ndarray:
+    """Features that see little."""
+    return pixels.extract(images_NCHW).mean(axis=1, keepdims=True).repeat(2, axis=1)
+
+
+def test_numbers_in_pixels_are_those_of_the_features_alone():
+    found, memorised = measure(FAKE, REAL, [KNOWN], pixels.extract, 3, heldout=True)
+    fake, real, known = (pixels.extract(shown) for shown in (FAKE, REAL, KNOWN))
+    expected, same = compare(fake, real, known[None], 3)
+    assert {key: found[key] for key in expected} == expected
+    np.testing.assert_array_equal(memorised.nearest, same.nearest)
+    assert (found["memorised_pixels"], found["memorised_pixels_heldout"]) == (None, None)
+
+
+def test_held_out_images_stand_beside_samples_in_features_and_in_pixels():
+    found, memorised = measure(FAKE, REAL, [KNOWN, KNOWN[..., ::-1]], mean, 3, heldout=True)
+    for suffix, shown in (("", FAKE), ("_heldout", REAL)):
+        for key, extract in (("memorised", mean), ("memorised_pixels", pixels.extract)):
+            known = np.stack([extract(KNOWN), extract(KNOWN[..., ::-1])])
+            share = find_memorised(extract(shown), known).share
+            assert found[key + suffix] == share
+        assert found[f"sharpness{suffix}"] == sharpness(shown)
+    shares = {found[key] for key in found if key.startswith("memorised")}
+    assert len(shares) == 4, "no number stands for another"
+    assert memorised.share == found["memorised"]
+
+
+def test_without_held_out_images_there_is_nothing_to_stand_beside():
+    found, _ = measure(FAKE, KNOWN, [KNOWN], mean, 3, heldout=False)
+    assert {key: value for key, value in found.items() if key.endswith("_heldout")} == {
+        "memorised_heldout": None, "memorised_pixels_heldout": None, "sharpness_heldout": None
+    }  # fmt: skip
+    assert found["memorised_pixels"] is not None

@@ -14,7 +14,7 @@ POLICY = Page(memorised=0.05, margin=0.05)
 RESULT = {
     "memorised": 0.5, "precision": 0.9, "recall": 0.2, "density": 1.0, "coverage": 0.5,
     "frechet": 1.0, "vendi": 10.0, "n_fake": 1000, "n_reference": 1000, "reference": "heldout",
-    "generator": "network",
+    "generator": "network", "sharpness": 10.0, "sharpness_heldout": 20.0,
 }  # fmt: skip
 ROUNDS = [{"admitted": 5}, {"admitted": 0}]
 
@@ -71,6 +71,7 @@ def test_a_measure_that_is_missing_is_not_judged():
         ("density", 0.97, "same"), ("density", 1.2, "worse"), ("density", 0.8, "worse"),
         ("frechet", 1.04, "same"), ("frechet", 0.9, "better"), ("frechet", 1.1, "worse"),
         ("vendi", 10.4, "same"), ("vendi", 11.0, "better"), ("memorised", 0.4, "better"),
+        ("sharpness", 10.4, "same"), ("sharpness", 15.0, "better"), ("sharpness", 31.0, "worse"),
         ("precision", 0.92, "same"), ("precision", 0.93, "better"), ("recall", 0.1, "worse"),
     ],
 )  # fmt: skip
@@ -99,6 +100,29 @@ def test_the_interval_of_a_share_holds_it_and_narrows(share, n):
 def test_the_interval_solves_its_equation():
     for bound in verdict.interval(0.3, 50):
         assert abs(bound - 0.3) == pytest.approx(2 * math.sqrt(bound * (1 - bound) / 50))
+
+
+def test_the_features_that_find_more_memorised_samples_decide():
+    blind = {"memorised": 0.0, "memorised_pixels": 0.9}
+    found = verdict.judge({**RESULT, **blind}, {**RESULT, **blind}, ROUNDS, POLICY)
+    assert found.new.word == "Memorised"
+    assert "900 of 1000 samples" in found.new.sentence
+    assert "of the baseline's, 900" in found.new.sentence
+    assert judge(memorised_pixels=0.0).new.word == "Memorised"
+
+
+def test_held_out_images_say_what_chance_does():
+    assert (
+        "held-out images in their place, 2.5 % would" in judge(memorised_heldout=0.025).new.sentence
+    )
+    assert "held-out images in their place" not in judge().new.sentence
+
+
+def test_sharpness_is_held_against_the_held_out_images():
+    metric = BY_KEY["sharpness"]
+    assert verdict.compare(metric, {**RESULT, "sharpness": 19.0}, RESULT, POLICY) == "better"
+    without = {**RESULT, "sharpness_heldout": None}
+    assert verdict.compare(metric, without, without, POLICY) == "unknown"
 
 
 def test_what_limits_the_verdict_is_said():

@@ -10,7 +10,9 @@ from lirf.publish import card
 
 RESULT: dict[str, Any] = {
     "memorised": 0.0123, "precision": 0.9, "recall": 0.1, "density": 1.1, "coverage": 0.6,
-    "frechet": None, "vendi": 7.0, "bank_rows": 321, "n_fake": 70, "n_reference": 40,
+    "frechet": None, "vendi": 7.0, "sharpness": 18.0, "memorised_pixels": 0.25,
+    "memorised_heldout": 0.005, "sharpness_heldout": 33.0, "bank_rows": 321,
+    "n_fake": 70, "n_reference": 40,
     "n_train": 12, "reference": "heldout", "flip": False, "features": "pixels",
     "feature_hash": None, "resolution": 8, "resize": "lanczos", "neighbours": 3, "solver": "heun",
     "solver_steps": 4, "seed": 1, "generator": "network", "autoencoder": "ab" * 32,
@@ -49,6 +51,13 @@ def test_a_hub_reads_its_front_matter_and_every_metric():
     assert {one.metric_type: one.dataset_split for one in read}["memorised"] == "train"
     assert {one.dataset_split for one in read} == {"train", "heldout"}
     assert {one.dataset_name for one in read} == {"Horses of one studio"}
+
+
+def test_held_out_images_stand_below_the_models():
+    text = write()
+    (row,) = [line for line in text.splitlines() if line.startswith("| held-out images |")]
+    assert [cell.strip() for cell in row.split("|")[2:4]] == ["0.005", "–"]
+    assert " 33.0 |" in row
 
 
 def test_it_says_what_each_metric_means():

@@ -22,7 +22,12 @@ RUNS = ("r01", "final", "baseline")
 
 
 def row(place: int) -> dict[str, Any]:
-    return {"train_steps": 40, **{metric.key: 0.25 * (place + 1) for metric in METRICS}}
+    return {
+        "train_steps": 40,
+        "memorised_heldout": 0.02,
+        "sharpness_heldout": 30.0,
+        **{metric.key: 0.25 * (place + 1) for metric in METRICS},
+    }
 
 
 MEASURED = Measured(
@@ -57,10 +62,28 @@ def made() -> Cards:
 def test_every_metric_has_a_card_with_its_words(made: Cards):
     for metric, card in zip(METRICS, made.numbers, strict=True):
         assert (card.title, card.meaning) == (metric.title, metric.meaning)
-        assert card.better == (f"{metric.better} is better" if metric.better else "")
         assert (card.value, card.baseline) == (f"{0.5:{metric.form}}", f"{0.75:{metric.form}}")
         assert card.judged == ("better" if metric.key == "recall" else "")
         assert f"{metric.title} over the rounds: r01 " in card.chart
+        control = {"memorised": "0.020", "sharpness": "30.0"}.get(metric.key)
+        assert (f"held-out images {control}" in card.chart) == (control is not None)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("memorised", "lower is better; held-out 0.020"),
+        ("recall", "higher is better"),
+        ("density", "nearer to 1 is better"),
+        ("sharpness", "nearer to held-out 30.0 is better"),
+        ("bank_rows", ""),
+    ],
+)
+def test_a_card_says_which_way_is_better_and_what_held_out_images_have(
+    made: Cards, key: str, words: str
+):
+    place = [metric.key for metric in METRICS].index(key)
+    assert made.numbers[place].better == words
 
 
 @pytest.mark.parametrize(
@@ -69,6 +92,8 @@ def test_every_metric_has_a_card_with_its_words(made: Cards):
         ("memorised", "1000 samples against 4 training images, in pixels at 8 px"),
         ("recall", "1000 samples against 50 held-out images, in pixels at 8 px, K = 5"),
         ("frechet", "1000 samples against 50 held-out images, in pixels at 8 px"),
+        ("memorised_pixels", "1000 samples against 4 training images, in pixels"),
+        ("sharpness", "1000 samples"),
         ("vendi", "1000 samples, cosines about the mean training image, in pixels at 8 px"),
         ("bank_rows", "rows of the bank after the round before"),
     ],

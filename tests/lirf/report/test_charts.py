@@ -50,6 +50,13 @@ def test_the_axis_holds_all_from_zero_to_round_numbers(values, level):
     assert [float(text.get_text()) for text in on.get_yticklabels()] == pytest.approx(list(ticks))
 
 
+def test_held_out_images_are_a_dotted_line_within_the_axis():
+    on = axes()
+    charts.lines(on, [Line("loop", [(0.0, 1.0), (1.0, 2.0)])], TICKS, control=9.0)
+    assert [9.0, 9.0] in drawn(on, style.GREY)
+    assert on.get_ylim()[1] >= 9
+
+
 def test_a_point_without_a_value_leaves_a_gap():
     on = axes()
     points = [(0.0, 1.0), (0.25, None), (0.5, 2.0), (1.0, 2.0)]

@@ -41,6 +41,8 @@ def measured() -> Measured:
             "round": run, "memorised": 0.1 + 0.01 * i,
             "precision": 0.9, "recall": 0.2, "density": 1.1,
             "coverage": 0.6, "frechet": None if run == "r02" else 1.25 + i, "vendi": 17.0,
+            "memorised_pixels": 0.125, "memorised_heldout": 0.02, "sharpness": 20.0 + i,
+            "sharpness_heldout": 33.0,
             "bank_rows": 4 + i, "train_steps": 40,
         }
         for i, run in enumerate(MODELS)
@@ -213,6 +215,15 @@ def test_the_numbers_are_those_of_the_table(seen):
         at = seen.text.index(run, table)
         cells = seen.text[at + 1 : at + 1 + len(METRICS)]
         assert cells == [tables.number(row[column.key], column.form) for column in METRICS]
+
+
+def test_held_out_images_have_a_row_of_their_own(seen):
+    at = seen.text.index("held-out images", seen.text.index("model"))
+    cells = seen.text[at + 1 : at + 1 + len(METRICS)]
+    shown = {metric.key: cell for metric, cell in zip(METRICS, cells, strict=True)}
+    assert {key: cell for key, cell in shown.items() if cell != "–"} == {
+        "memorised": "0.020", "sharpness": "33.0"
+    }  # fmt: skip
 
 
 def test_names_of_files_stay_text(seen):
