@@ -27,7 +27,8 @@ def autoencoder(
 ) -> None:
     """Train on the training rows of `images` and measure the round trip of all rows.
 
-    With `autoencoder.pretrained` nothing is trained, and the curve has no rows.
+    With `autoencoder.pretrained` nothing is trained, and the curve has no rows, unless
+    `autoencoder.finetune` says so.
 
     Writes diffusers' files and a fingerprint to `model`, a flat JSON object to `metrics`, a PNG
     with originals above their reconstructions (training images, then held-out ones) to
@@ -42,13 +43,13 @@ def autoencoder(
     """
     where = devices.of(params)
     task = autoencoders.task("autoencoder", params.autoencoder, images, where)
-    network, curve = autoencoders.obtain(task)
-    ae.save(network, model)
-    found = autoencoders.judged(task, ae.load(model, where), curve)
+    obtained = autoencoders.obtain(task)
+    ae.save(obtained.framed, model)
+    found = autoencoders.judged(task, ae.load(model, where), obtained)
     files.write_json(metrics, found.results)
     pictures.save(autoencoders.round_trips(task.real, found), reconstructions)
     pictures.save(autoencoders.strips(found), strips)
-    resumable.write_curve(loss, curve, LOSSES)
+    resumable.write_curve(loss, obtained.curve, LOSSES)
 
 
 if __name__ == "__main__":

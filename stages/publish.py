@@ -111,8 +111,11 @@ def _params(params: Params) -> dict[str, Any]:
     document = params.model_dump(mode="json", by_alias=True, exclude=UNRELATED)
     document["prepare"]["images"] = Path(params.prepare.images).name
     document["autoencoder"]["pretrained"] = _pretrained(params)
-    vision = document["autoencoder"]["vision"]
-    vision["weights"] = vision["weights"] and Path(vision["weights"]).name
+    for section, key in (
+        (document["autoencoder"], "lpips"),
+        (document["autoencoder"]["vision"], "weights"),
+    ):
+        section[key] = section[key] and Path(section[key]).name
     return document
 
 

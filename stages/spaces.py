@@ -45,13 +45,13 @@ def spaces(params: Params, images: Path, runs: Out, table: Out, strips: Out) -> 
     for name, numbers in studied.sections(params).items():
         try:
             task = autoencoders.task("spaces", numbers, images, where, name)
-            model, curve = autoencoders.obtain(task)
+            obtained = autoencoders.obtain(task)
         except ValueError as error:
             raise ValueError(f"spaces.{name}: {error}") from None
         with TemporaryDirectory() as folder:
-            ae.save(model, Path(folder) / name)
+            ae.save(obtained.framed, Path(folder) / name)
             saved = ae.load(Path(folder) / name, where)
-        found = autoencoders.judged(task, saved, curve)
+        found = autoencoders.judged(task, saved, obtained)
         results[name] = found.results
         drawn.append(pictures.captioned(autoencoders.strips(found), name))
     columns = ["space", *sorted(set().union(*results.values()))]

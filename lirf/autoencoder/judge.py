@@ -12,6 +12,7 @@ import torch
 from lirf.autoencoder import midpoints, quality
 from lirf.autoencoder import model as ae
 from lirf.features.features import Features
+from lirf.features.lpips import Lpips
 from lirf.store.space import Space
 
 STRIPS = 8
@@ -49,10 +50,12 @@ def judge(
     neighbours: int,
     batch: int,
     device: torch.device,
+    lpips: Lpips | None = None,
 ) -> Judged:
     """Measure round trips, and midpoints of every training image and its `neighbours` nearest.
 
-    In the features `seen`, and in pixels; latents are scaled by the training images' own.
+    In the features `seen`, and in pixels, and by LPIPS where it is there; latents are scaled by
+    the training images' own.
     """
     raw_NCHW = ae.encode(saved, real.train, batch, device)
     space = Space.measure(raw_NCHW, saved.fingerprint)
@@ -76,6 +79,8 @@ def judge(
     }
     for split, images_NCHW in rebuilt.items():
         results |= _round_trip(split, real, images_NCHW, math.prod(space.shape), seen)
+        originals_NCHW = real.train if split == "train" else real.heldout
+        results |= kept(originals_NCHW, images_NCHW, f"_{split}", batch, lpips)
     if "heldout" in rebuilt:
         results["psnr_gap"] = results["psnr_train"] - results["psnr_heldout"]
         sets = (
@@ -93,6 +98,20 @@ def judge(
     return Judged(results, rebuilt, np.stack([ends[0], *way_TSCHW, ends[1]], axis=1))
 
 
+def kept(
+    images_NCHW: np.ndarray, rebuilt_NCHW: np.ndarray, end: str, batch: int, lpips: Lpips | None
+) -> dict[str, float]:
+    """Return what a round trip keeps of uint8 images, by names with the `end`."""
+    results = {
+        f"psnr{end}": quality.psnr(images_NCHW, rebuilt_NCHW),
+        f"ssim{end}": quality.ssim(images_NCHW, rebuilt_NCHW),
+        f"sharpness{end}": quality.sharpness(images_NCHW, rebuilt_NCHW),
+    }
+    if lpips is not None:
+        results[f"lpips{end}"] = float(lpips.distances(images_NCHW, rebuilt_NCHW, batch).mean())
+    return results
+
+
 def _round_trip(
     split: str, real: Images, rebuilt_NCHW: np.ndarray, coefficients: int, seen: Features
 ) -> dict[str, float]:
@@ -101,8 +120,6 @@ def _round_trip(
     linear_NCHW = quality.pca_round_trip(real.train, images_NCHW, coefficients)
     moved_NF = seen.extract(rebuilt_NCHW) - seen.extract(images_NCHW)
     results = {
-        f"psnr_{split}": quality.psnr(images_NCHW, rebuilt_NCHW),
-        f"ssim_{split}": quality.ssim(images_NCHW, rebuilt_NCHW),
         f"feature_distance_{split}": float(np.linalg.norm(moved_NF, axis=1).mean()),
         f"psnr_pca_{split}": quality.psnr(images_NCHW, linear_NCHW),
     }

@@ -9,12 +9,41 @@ thrown away after training.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lirf.features.lpips import Lpips
+from lirf.features.vision import Vision
+
 MOST = 1e4
 """Largest factor that brings two gradients to one length, where one of them all but vanishes."""
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """The frozen networks that training looks through, where it does."""
+
+    vision: Vision | None = None
+    lpips: Lpips | None = None
+
+    def distance(self, by: Literal["vision", "lpips"], a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:
+        """Return the mean distance of pairs of signals in -1..1, in features.
+
+        LPIPS, or one less the cosine of the transformer's patches: LPIPS of one layer, whose
+        channels all count alike. fp32 whatever the autocast.
+        """
+        match by:
+            case "vision":
+                assert self.vision is not None, "it was asked for"
+                a_BFhw, b_BFhw = map(self.vision.patches, (a_BCHW, b_BCHW))
+                return alignment(a_BFhw, b_BFhw, margin=0)
+            case "lpips":
+                assert self.lpips is not None, "it was asked for"
+                return self.lpips.of_signals(a_BCHW.float(), b_BCHW.float()).mean()
 
 
 def head(channels: int, width: int, features: int) -> nn.Sequential:

@@ -1,24 +1,25 @@
-"""The KL autoencoder: pixels to latents and back, in diffusers' own file layout."""
+"""The autoencoder: pixels to latents and back, in diffusers' own file layout."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 from lirf import params
+from lirf.autoencoder import kinds
+from lirf.autoencoder.frame import Frame
+from lirf.autoencoder.kinds import CONFIG, WEIGHTS, AutoencoderKL, Model
 from lirf.store import files
 from lirf.store.space import Space
 
-CONFIG = "config.json"
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 FINGERPRINT = "fingerprint.json"
 LEAST_GROUP = 4
 """Channels normalised together, at least. One alone would forget its own mean and scale."""
@@ -28,32 +29,34 @@ DECODED = 64
 
 
 @dataclass(frozen=True)
-class Autoencoder:
-    """A trained model and the fingerprint of its files: the name of its latent space."""
+class Framed:
+    """A model of diffusers', and how images meet it."""
 
-    model: AutoencoderKL
+    model: Model
+    frame: Frame
+
+
+@dataclass(frozen=True)
+class Autoencoder(Framed):
+    """One that was saved, and the fingerprint of its files: the name of its latent space."""
+
     fingerprint: str
 
 
-def build(config: params.Autoencoder, channels: int, resolution: int) -> AutoencoderKL:
+def build(config: params.Autoencoder, channels: int, resolution: int) -> Framed:
     """Return an untrained autoencoder for images [channels, resolution, resolution].
 
-    Latents are [config.latent_channels, resolution / f, resolution / f] with f =
-    2^(len(config.widths) - 1). The weights depend on `config.seed` alone.
+    Latents are [config.latent_channels, side / f, side / f] with f = 2^(len(config.widths) - 1)
+    and side = resolution * config.enlarge. The weights depend on `config.seed` alone.
 
     Raises:
         ValueError: the resolution cannot be halved that often.
     """
     levels = len(config.widths)
-    factor = 2 ** (levels - 1)
-    if resolution % factor:
-        raise ValueError(
-            f"prepare.resolution = {resolution}: not divisible by {factor}, which"
-            f" {levels} autoencoder.widths need; change the one or the other"
-        )
+    require(config, resolution, 2 ** (levels - 1), f"which {levels} autoencoder.widths need")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return AutoencoderKL(
+        model = AutoencoderKL(
             in_channels=channels,
             out_channels=channels,
             # Annotated as tuples of one.
@@ -63,19 +66,38 @@ def build(config: params.Autoencoder, channels: int, resolution: int) -> Autoenc
             layers_per_block=config.layers_per_block,
             latent_channels=config.latent_channels,
             norm_num_groups=max(1, math.gcd(*config.widths) // LEAST_GROUP),
-            sample_size=resolution,
+            sample_size=resolution * config.enlarge,
             scaling_factor=1.0,  # scaling belongs to the store: see lirf.store.space
+        )
+    return Framed(model, Frame(channels, config.enlarge))
+
+
+def require(config: params.Autoencoder, resolution: int, factor: int, why: str) -> None:
+    """Check that images of `resolution`, enlarged, can be shrunk `factor` times.
+
+    Raises:
+        ValueError: they cannot; `why` says what needs it.
+    """
+    if resolution * config.enlarge % factor:
+        enlarged = f", enlarged {config.enlarge} times" if config.enlarge > 1 else ""
+        raise ValueError(
+            f"prepare.resolution = {resolution}{enlarged}: not divisible by {factor}, {why};"
+            " change the one or the other"
         )
 
 
-def save(model: AutoencoderKL, folder: Path) -> str:
+def save(framed: Framed, folder: Path) -> str:
     """Write diffusers' own files and the fingerprint beside them; return the fingerprint.
 
-    The same weights give the same bytes. `AutoencoderKL.from_pretrained(folder)` reads them.
+    The same weights give the same bytes. `from_pretrained(folder)` of diffusers reads them. The
+    frame stands beside the fingerprint where it is not just the model's own images.
     """
+    model, frame = framed.model, framed.frame
     model.save_pretrained(folder, safe_serialization=True)
-    fingerprint = _fingerprint(folder)
-    files.write_json(folder / FINGERPRINT, {"fingerprint": fingerprint})
+    own = frame == Frame(kinds.channels(model)[1])
+    document = {} if own else asdict(frame)
+    fingerprint = _fingerprint(folder, document)
+    files.write_json(folder / FINGERPRINT, {"fingerprint": fingerprint, **document})
     return fingerprint
 
 
@@ -88,32 +110,32 @@ def load(folder: Path, device: torch.device) -> Autoencoder:
     for name in (CONFIG, WEIGHTS, FINGERPRINT):
         if not (folder / name).is_file():
             raise ValueError(f"{folder / name}: missing; `dvc repro autoencoder` writes it")
-    expected = str(files.read_json(folder / FINGERPRINT).get("fingerprint"))
-    actual = _fingerprint(folder)
+    document = files.read_json(folder / FINGERPRINT)
+    expected = str(document.pop("fingerprint", None))
+    actual = _fingerprint(folder, document)
     if actual != expected:
         raise ValueError(
             f"{folder}: fingerprint {actual[:12]} is not {expected[:12]} of {FINGERPRINT}: the"
             " files were changed; `dvc checkout` restores them"
         )
-    model = AutoencoderKL.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
-    )
-    return Autoencoder(to(model, device).eval(), actual)
+    model = kinds.read(folder)
+    frame = Frame(**document) if document else Frame(kinds.channels(model)[1])
+    return Autoencoder(to(model, device), frame, actual)
 
 
 @torch.no_grad()
 def encode(
-    autoencoder: Autoencoder, images_NCHW: np.ndarray, batch: int, device: torch.device
+    autoencoder: Framed, images_NCHW: np.ndarray, batch: int, device: torch.device
 ) -> np.ndarray:
     """Return the raw (unscaled) latents of uint8 images: the posterior's mean, float32."""
-    latents = [
-        posterior(autoencoder.model, pixels_to_signal(part).to(device)).mean.cpu().numpy()
-        for part in _parts(images_NCHW, batch)
-    ]
-    return np.concatenate(latents)
+    model, frame = autoencoder.model, autoencoder.frame
+    taken, _ = kinds.channels(model)
+    seen = (
+        frame.into(pixels_to_signal(part).to(device), taken) for part in _parts(images_NCHW, batch)
+    )
+    return np.concatenate([kinds.posterior(model, one).mean.cpu().numpy() for one in seen])
 
 
-@torch.no_grad()
 def decode(
     autoencoder: Autoencoder, z_NCHW: np.ndarray, space: Space, batch: int, device: torch.device
 ) -> np.ndarray:
@@ -127,11 +149,15 @@ def decode(
             f"the latents are of autoencoder {space.autoencoder[:12]}, not of"
             f" {autoencoder.fingerprint[:12]}: rerun `dvc repro encode` and what follows it"
         )
-    images = [
-        signal_to_pixels(decoded(autoencoder.model, torch.tensor(space.unscale(part)).to(device)))
-        for part in _parts(z_NCHW, batch)
-    ]
-    return np.concatenate(images)
+    return _decode(autoencoder, map(space.unscale, _parts(z_NCHW, batch)), device)
+
+
+def round_trip(
+    autoencoder: Framed, images_NCHW: np.ndarray, batch: int, device: torch.device
+) -> np.ndarray:
+    """Return uint8 images as they come back from their latents."""
+    raw_NCHW = encode(autoencoder, images_NCHW, batch, device)
+    return _decode(autoencoder, _parts(raw_NCHW, batch), device)
 
 
 def pixels_to_signal(images_NCHW: np.ndarray) -> torch.Tensor:
@@ -155,22 +181,18 @@ def signal_to_pixels(signal_NCHW: torch.Tensor) -> np.ndarray:
     return ((signal_NCHW.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
 
 
-# The annotations of diffusers are wrong in what the next three call.
-
-
-def to(model: AutoencoderKL, device: torch.device) -> AutoencoderKL:
+def to(model: Model, device: torch.device) -> Model:
     """Return the model, moved to `device`."""
-    return model.to(device)  # pyright: ignore[reportArgumentType]
+    return model.to(device)  # pyright: ignore[reportArgumentType] - wrongly annotated
 
 
-def posterior(model: AutoencoderKL, x_BCHW: torch.Tensor) -> DiagonalGaussianDistribution:
-    """Return the Gaussian over latents of images in -1..1."""
-    return model.encode(x_BCHW).latent_dist  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def decoded(model: AutoencoderKL, z_BCHW: torch.Tensor) -> torch.Tensor:
-    """Return the images, about -1..1, of raw latents."""
-    return model.decode(z_BCHW).sample  # pyright: ignore
+@torch.no_grad()
+def _decode(autoencoder: Framed, raw: Iterable[np.ndarray], device: torch.device) -> np.ndarray:
+    """Return the uint8 images of batches of raw latents."""
+    decoded = (
+        kinds.decoded(autoencoder.model, torch.tensor(raw_BCHW).to(device))[0] for raw_BCHW in raw
+    )
+    return np.concatenate([signal_to_pixels(autoencoder.frame.out_of(one)) for one in decoded])
 
 
 def _parts(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -179,9 +201,11 @@ def _parts(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
         yield array[start : start + size]
 
 
-def _fingerprint(folder: Path) -> str:
-    """Return the SHA-256 over the bytes of configuration and weights."""
+def _fingerprint(folder: Path, frame: dict[str, Any]) -> str:
+    """Return the SHA-256 over the bytes of configuration and weights, and the frame, if any."""
     digest = hashlib.sha256()
     for name in (CONFIG, WEIGHTS):
         digest.update((folder / name).read_bytes())
+    if frame:
+        digest.update(json.dumps(frame, sort_keys=True).encode())
     return digest.hexdigest()

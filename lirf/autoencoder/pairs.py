@@ -38,3 +38,9 @@ def draw(
     i_P, queue = queue[:count], queue[count:]
     j_P = neighbours_NK[i_P, torch.randint(k, (count,), generator=generator)]
     return i_P, j_P, queue
+
+
+def mirrored(x_BCHW: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Mirror every pair, image i and image B/2 + i, with probability 1/2, both of it alike."""
+    flip_P = torch.rand(len(x_BCHW) // 2, generator=generator) < 0.5
+    return torch.where(flip_P.repeat(2)[:, None, None, None], x_BCHW.flip(-1), x_BCHW)

@@ -1,4 +1,4 @@
-"""How well images survive a round trip: PSNR, SSIM, confusion, and what PCA would do."""
+"""How well images survive a round trip: PSNR, SSIM, sharpness, confusion, and what PCA would do."""
 
 from __future__ import annotations
 
@@ -36,6 +36,18 @@ def ssim(original_NCHW: np.ndarray, other_NCHW: np.ndarray) -> float:
         for a_CHW, b_CHW in zip(original_NCHW, other_NCHW, strict=True)
     ]
     return float(np.mean(values))
+
+
+def sharpness(original_NCHW: np.ndarray, other_NCHW: np.ndarray) -> float:
+    """Return the mean absolute difference of neighbouring pixels, as a share of the originals'.
+
+    Of grey values (the mean of the channels). Below 1 the others are smoother.
+    """
+    edges = [
+        sum(float(np.abs(np.diff(grey_NHW, axis=axis)).mean()) for axis in (1, 2))
+        for grey_NHW in (images.mean(axis=1) for images in (original_NCHW, other_NCHW))
+    ]
+    return edges[1] / edges[0] if edges[0] else 1.0
 
 
 def moved(original_NCHW: np.ndarray, other_NCHW: np.ndarray) -> np.ndarray:

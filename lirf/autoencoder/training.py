@@ -1,141 +1,94 @@
-"""Training of the autoencoder: its losses, its full state, the loop, and the state on disk.
-
-As with the velocity field, the state carries all that the next step depends on, so that k steps,
-saved, loaded and k more, are 2k steps bit for bit.
-"""
+"""Training of the autoencoder, from nothing or from pretrained weights: its losses and the loop."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lirf import params
+from lirf.autoencoder import aside, kinds, pairs
 from lirf.autoencoder import losses as terms
 from lirf.autoencoder import model as ae
-from lirf.autoencoder import pairs
-from lirf.features.vision import Vision
+from lirf.autoencoder.state import State
 from lirf.images import transforms
-from lirf.store import files, tensors
-
-FORMAT = 1
-TENSORS, DOCUMENT = "state.safetensors", "state.json"
-MOMENTS = ("exp_avg", "exp_avg_sq")
-
-LEAST_BATCH = 4
 
 WARMUP = 0.05
 """Share of the steps over which the learning rate rises."""
 CLIP_NORM = 1.0
 """Largest norm of the gradient."""
 
+BLIND = terms.Eyes()
+"""Of a training in pixels alone."""
 
-@dataclass
-class State:
-    """All that the next step depends on but the images and `params.Autoencoder`.
 
-    Attributes:
-        model: the autoencoder in training.
-        head: from latents to the transformer's features, for `alignment: dino`.
-        average: of the weights by their name, with `ema_decay`.
-        optimizer: Adam over model and head.
-        generator: on the CPU, of pairs, shifts and noise.
-        queue: images that are still to come before any comes again.
-        step: steps taken so far.
-    """
+@dataclass(frozen=True)
+class Examples:
+    """Images to train on, uint8 NCHW, the neighbours of each, [N, k], and images set aside."""
 
-    model: ae.AutoencoderKL
-    head: nn.Module | None
-    average: dict[str, Tensor]
-    optimizer: torch.optim.Adam
-    generator: torch.Generator
-    queue: Tensor
-    step: int
-
-    @property
-    def weights(self) -> dict[str, nn.Parameter]:
-        """Return all that is trained by its name."""
-        parts = {"model": self.model, "head": self.head}
-        return {
-            f"{part}.{name}": weight
-            for part, module in parts.items()
-            if module is not None
-            for name, weight in module.named_parameters()
-        }
+    images: np.ndarray
+    neighbours: Tensor
+    aside: np.ndarray
 
 
 def sees(config: params.Autoencoder) -> bool:
     """Return whether training looks through the vision transformer."""
-    return config.pretrained is None and (config.alignment == "dino" or config.feature_weight > 0)
+    through = config.feature_weight > 0 and config.perceptual == "vision"
+    return config.trains and (config.alignment == "dino" or through)
 
 
-def initial(
-    config: params.Autoencoder,
-    channels: int,
-    resolution: int,
-    device: torch.device,
-    vision: Vision | None = None,
-) -> State:
-    """Return the untrained state; its weights and draws depend on `config.seed` alone.
+def gather(config: params.Autoencoder, images_NCHW: np.ndarray, group_N: np.ndarray) -> Examples:
+    """Return what is trained on of uint8 images, and `config.holdout` of their groups set aside.
 
     Raises:
-        ValueError: the batch is too small, or the resolution does not fit.
+        ValueError: too few are left.
     """
-    if config.batch < LEAST_BATCH:
-        raise ValueError(f"autoencoder.batch = {config.batch}: at least {LEAST_BATCH} needed")
-    model = ae.to(ae.build(config, channels, resolution), device).train()
-    head = None
-    if config.alignment == "dino":
-        assert vision is not None, "there is something to align to"
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            head = terms.head(config.latent_channels, config.dino.width, vision.width)
-        head.to(device)
-    generator = torch.Generator().manual_seed(config.seed)
-    weights = [*model.parameters(), *(head.parameters() if head else ())]
-    optimizer = torch.optim.Adam(weights, lr=config.learning_rate)
-    average = {}
-    if config.ema_decay:
-        average = {name: one.detach().clone() for name, one in model.named_parameters()}
-    return State(model, head, average, optimizer, generator, torch.empty(0, dtype=torch.int64), 0)
+    aside_N = aside.split(group_N, config.holdout, config.seed)
+    left_NCHW = images_NCHW[~aside_N]
+    neighbours_NK = pairs.neighbours(left_NCHW, config.manifold_neighbours)
+    return Examples(left_NCHW, neighbours_NK, images_NCHW[aside_N])
 
 
 def train(
     state: State,
-    images_NCHW: np.ndarray,
-    neighbours_NK: Tensor,
+    examples: Examples,
     config: params.Autoencoder,
     steps: int,
-    vision: Vision | None = None,
+    eyes: terms.Eyes = BLIND,
 ) -> Iterator[dict[str, float]]:
-    """Take `steps` of all `config.steps` on uint8 images; yield the unweighted losses of each.
+    """Take `steps` of all `config.steps` on the examples; yield the unweighted losses of each.
 
     Half of a batch are images in random order, the other half a neighbour of each, all moved by
     up to `config.shift` of the side: so whatever the alignment. KL is per latent number. Adam; the
     learning rate rises over the first WARMUP of the steps and falls to 0 on half a cosine. Losses
-    are in fp32 whatever `config.precision`.
+    are in fp32 whatever `config.precision`. `aside` is the last look at the images set aside.
 
     Raises:
         ValueError: a loss is not finite.
     """
+    images_NCHW, aside_NCHW = examples.images, examples.aside
     reach = round(config.shift * images_NCHW.shape[-1])
     trained = list(state.weights.values())
     device = trained[0].device
+    moments = aside.moments(config.steps) if len(aside_NCHW) else []
+    if moments and not state.looks:
+        _look(state, aside_NCHW, config, eyes)
     for _ in range(steps):
         rate = config.learning_rate * _schedule(state.step / config.steps)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         i_P, j_P, state.queue = pairs.draw(
-            neighbours_NK, state.queue, config.batch // 2, state.generator
+            examples.neighbours, state.queue, config.batch // 2, state.generator
         )
         x_BCHW = ae.pixels_to_signal(images_NCHW[torch.cat([i_P, j_P]).numpy()])
-        x_BCHW = transforms.shifted_pairs(x_BCHW, reach, state.generator).to(device)
-        losses, total = _losses(state, x_BCHW, config, vision)
+        x_BCHW = transforms.shifted_pairs(x_BCHW, reach, state.generator)
+        if config.flip:
+            x_BCHW = pairs.mirrored(x_BCHW, state.generator)
+        losses, total = _losses(state, x_BCHW.to(device), config, eyes)
         if not torch.isfinite(total):
             raise ValueError(
                 f"the autoencoder's loss is {total.item()} at step {state.step + 1};"
@@ -147,112 +100,89 @@ def train(
         state.optimizer.step()
         _follow(state, config.ema_decay)
         state.step += 1
-        yield {name: loss.item() for name, loss in losses.items()}
-
-
-def finished(state: State) -> ae.AutoencoderKL:
-    """Return what training was for: the averaged weights where there are any, else the last."""
-    if state.average:
-        with torch.no_grad():
-            for name, weight in state.model.named_parameters():
-                weight.copy_(state.average[name])
-    return state.model.eval()
+        if state.step in moments:
+            _look(state, aside_NCHW, config, eyes)
+        row = {name: loss.item() for name, loss in losses.items()}
+        yield row | ({"aside": state.looks[-1]} if moments else {})
 
 
 def _losses(
-    state: State, x_BCHW: Tensor, config: params.Autoencoder, vision: Vision | None
+    state: State, x_BCHW: Tensor, config: params.Autoencoder, eyes: terms.Eyes
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Return the terms of the loss and their weighted sum; image i is paired with B/2 + i."""
-    with torch.autocast(x_BCHW.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        posterior = ae.posterior(state.model, x_BCHW)
+    model, frame = state.framed.model, state.framed.frame
+    half = config.precision == "bfloat16"
+    seen_BCHW = frame.into(x_BCHW, kinds.channels(model)[0])
+    with torch.autocast(x_BCHW.device.type, torch.bfloat16, enabled=half):
+        posterior = kinds.posterior(model, seen_BCHW)
     mean_BCHW, std_BCHW = posterior.mean.float(), posterior.std.float()
     noise_BCHW = torch.randn(mean_BCHW.shape, generator=state.generator).to(mean_BCHW)
-    with torch.autocast(x_BCHW.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        decoded_BCHW = ae.decoded(state.model, mean_BCHW + std_BCHW * noise_BCHW)
-    error_BCHW = decoded_BCHW.float() - x_BCHW
-    square = config.reconstruction == "l2"
+    with torch.autocast(x_BCHW.device.type, torch.bfloat16, enabled=half):
+        made_BCHW, commitment = kinds.decoded(model, mean_BCHW + std_BCHW * noise_BCHW)
+    decoded_BCHW = frame.out_of(made_BCHW.float())
     (xi, xj), (zi, zj) = x_BCHW.chunk(2), mean_BCHW.chunk(2)
     losses = {
-        "reconstruction": (error_BCHW.square() if square else error_BCHW.abs()).mean(),
+        "reconstruction": _reconstruction(decoded_BCHW, x_BCHW, config),
         "kl": posterior.kl().float().mean() / mean_BCHW[0].numel(),
         "manifold": terms.manifold(xi, xj, zi, zj),
     }
     keeps = config.manifold_weight if config.alignment == "manifold" else 0.0
     total = losses["reconstruction"] + config.kl_weight * losses["kl"] + keeps * losses["manifold"]
-    if vision is None:
-        return losses, total
-    features_BFhw = vision.patches(x_BCHW)
+    if commitment is not None:
+        losses["commitment"] = commitment.float()
+        total = total + losses["commitment"]
     if config.feature_weight:
-        losses["feature"] = terms.alignment(vision.patches(decoded_BCHW), features_BFhw, margin=0)
+        losses["feature"] = eyes.distance(config.perceptual, decoded_BCHW, x_BCHW)
         total = total + config.feature_weight * losses["feature"]
     if state.head is not None:
-        mapped_BFHW = state.head(mean_BCHW)
+        assert eyes.vision is not None, "there is something to align to"
+        mapped_BFHW, features_BFhw = state.head(mean_BCHW), eyes.vision.patches(x_BCHW)
         losses["alignment"] = terms.alignment(mapped_BFHW, features_BFhw, config.dino.margin)
-        last = state.model.encoder.conv_out.weight
+        last = kinds.last_of_encoder(model)
         factor = terms.balance(losses["reconstruction"], losses["alignment"], last)
         total = total + config.dino.weight * factor * losses["alignment"]
     return losses, total
+
+
+def _reconstruction(decoded_BCHW: Tensor, x_BCHW: Tensor, config: params.Autoencoder) -> Tensor:
+    error_BCHW = decoded_BCHW - x_BCHW
+    return (error_BCHW.square() if config.reconstruction == "l2" else error_BCHW.abs()).mean()
+
+
+@torch.no_grad()
+def _look(
+    state: State, aside_NCHW: np.ndarray, config: params.Autoencoder, eyes: terms.Eyes
+) -> None:
+    """Hold what training would end with against the images set aside, and keep it if it is best.
+
+    The loss is that of the reconstruction from the means of latents, in pixels and in features.
+    """
+    model, frame = state.framed.model, state.framed.frame
+    taken, _ = kinds.channels(model)
+    device = next(model.parameters()).device
+    total = 0.0
+    with state.ending():
+        for start in range(0, len(aside_NCHW), config.batch):
+            x_BCHW = ae.pixels_to_signal(aside_NCHW[start : start + config.batch]).to(device)
+            raw_BCHW = kinds.posterior(model, frame.into(x_BCHW, taken)).mean
+            decoded_BCHW = frame.out_of(kinds.decoded(model, raw_BCHW)[0])
+            loss = _reconstruction(decoded_BCHW, x_BCHW, config)
+            if config.feature_weight:
+                far = eyes.distance(config.perceptual, decoded_BCHW, x_BCHW)
+                loss = loss + config.feature_weight * far
+            total += loss.item() * len(x_BCHW)
+        state.keep_if_best(total / len(aside_NCHW))
 
 
 @torch.no_grad()
 def _follow(state: State, decay: float) -> None:
     """Move the average towards the weights; over the first steps, faster."""
     slow = min(decay, (1 + state.step) / (10 + state.step))
-    for name, weight in state.model.named_parameters():
-        if name in state.average:
-            state.average[name].lerp_(weight, 1 - slow)
+    trained = state.trained
+    for name, average in state.average.items():
+        average.lerp_(trained[name], 1 - slow)
 
 
 def _schedule(progress: float) -> float:
     """Return the share of the learning rate at a share of the steps done."""
     return min(1.0, (progress + 1e-3) / WARMUP) * (1 + math.cos(math.pi * progress)) / 2
-
-
-def save(state: State, folder: Path) -> None:
-    """Write `state` to a new folder: safetensors and JSON; the same state gives the same bytes."""
-    folder.mkdir()
-    tensors.write(folder / TENSORS, {**_tensors(state), "queue": state.queue})
-    document = {
-        "format": FORMAT,
-        "step": state.step,
-        "generator": tensors.generator_to_text(state.generator),
-        "files": files.checksums(folder),
-    }
-    files.write_json(folder / DOCUMENT, document)
-
-
-def load(state: State, folder: Path) -> State:
-    """Fill an untrained state of the same parameters with what `save` wrote, and return it.
-
-    Raises:
-        ValueError: names the file that is missing, damaged or of another model.
-    """
-    document = files.read_versioned(folder / DOCUMENT, FORMAT)
-    path = folder / TENSORS
-    try:
-        stored = tensors.read(path, document["files"].get(TENSORS))
-        state.queue = stored.pop("queue")
-        into = _tensors(state)
-        tensors.copy(stored, into, path, "this autoencoder")
-        for name, weight in state.weights.items():
-            moments = {moment: into[f"{name}.{moment}"] for moment in MOMENTS}
-            state.optimizer.state[weight] = {
-                "step": torch.tensor(float(document["step"])),
-                **moments,
-            }
-        state.generator.set_state(tensors.generator_from_text(document["generator"]))
-        state.step = int(document["step"])
-    except (KeyError, TypeError):
-        raise ValueError(f"{folder / DOCUMENT}: damaged; {files.REMEDY}") from None
-    return state
-
-
-def _tensors(state: State) -> dict[str, Tensor]:
-    """Return weights, averages and moments by name; moments of an untrained state are zeros."""
-    found: dict[str, Tensor] = {f"average.{name}": one for name, one in state.average.items()}
-    for name, weight in state.weights.items():
-        known = state.optimizer.state.get(weight, {})
-        found[name] = weight.detach()
-        for moment in MOMENTS:
-            found[f"{name}.{moment}"] = known.get(moment, torch.zeros_like(weight.detach()))
-    return found

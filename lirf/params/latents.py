@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from lirf.params.base import Count, Decay, NonNegative, Positive, Section, Seed, Text, Whole
 
@@ -36,13 +36,15 @@ class Midpoints(Section):
 
 
 class Autoencoder(Section):
-    """Where the KL autoencoder comes from; its size and training where it is trained here.
+    """Where the autoencoder comes from, its training, and its size where it is made here.
 
     `pretrained` is a folder in diffusers' layout or the name of one on a hub.
     """
 
     pretrained: Text | None
     download: bool
+    finetune: Literal["none", "decoder", "all"]
+    enlarge: Literal[1, 2, 4]
     seed: Seed
     latent_channels: Annotated[int, Field(ge=1, le=16)]
     widths: Annotated[tuple[Count, ...], Field(min_length=1, max_length=6, strict=False)]
@@ -55,6 +57,7 @@ class Autoencoder(Section):
     checkpoint_every: Count
     reconstruction: Literal["l1", "l2"]
     feature_weight: NonNegative
+    perceptual: Literal["vision", "lpips"]
     kl_weight: NonNegative
     alignment: Literal["none", "manifold", "dino"]
     manifold_weight: NonNegative
@@ -62,7 +65,35 @@ class Autoencoder(Section):
     dino: Dino
     vision: Vision
     shift: Annotated[float, Field(ge=0, le=0.5)]
+    flip: bool
+    holdout: Annotated[float, Field(ge=0, le=0.5)]
+    lpips: Text | None
     midpoints: Midpoints
+
+    @property
+    def trains(self) -> bool:
+        """Return whether anything is trained."""
+        return self.pretrained is None or self.finetune != "none"
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        """Check that what is to be fitted exists, and that what is asked of latents can move."""
+        if self.finetune != "none" and self.pretrained is None:
+            raise ValueError(
+                f"autoencoder.finetune = {self.finetune}: there is nothing to begin with; name an"
+                " autoencoder in autoencoder.pretrained, or set none"
+            )
+        if self.finetune == "decoder" and self.alignment != "none":
+            raise ValueError(
+                f"autoencoder.alignment = {self.alignment}: a decoder does not move latents; set"
+                " none, or autoencoder.finetune: all"
+            )
+        if self.feature_weight and self.perceptual == "lpips" and self.lpips is None:
+            raise ValueError(
+                "autoencoder.perceptual = lpips: needs its weights; name their file in"
+                " autoencoder.lpips"
+            )
+        return self
 
 
 class Augmentation(Section):

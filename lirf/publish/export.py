@@ -15,7 +15,7 @@ import inspect
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 PREFIX = "network."  # of the weights, in VelocityField
 
 IMPORT = re.compile(r"^from lirf\.(\S+) import", re.MULTILINE)
+FUNCTIONS = re.compile(r"^from lirf\.(\S+) import (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def write(folder: Path, weights: Path, autoencoder: Path, sample: Sample) -> Non
         )
     for name in (NETWORK, SCHEDULER, AUTOENCODER):
         (folder / name).mkdir(parents=True)
-    (folder / "pipeline.py").write_text(inspect.getsource(pipeline))
+    (folder / "pipeline.py").write_text(alone(pipeline.__name__))
     for name, module in ((NETWORK, velocity), (SCHEDULER, scheduler)):
         for file, source in code(module.__name__).items():
             (folder / name / f"{file}.py").write_text(source)
@@ -102,7 +103,8 @@ def write(folder: Path, weights: Path, autoencoder: Path, sample: Sample) -> Non
     parts = {
         NETWORK: [_file(velocity.__name__), velocity.VelocityField.__name__],
         SCHEDULER: [_file(scheduler.__name__), scheduler.FlowScheduler.__name__],
-        AUTOENCODER: ["diffusers", "AutoencoderKL"],
+        AUTOENCODER: ["diffusers", type(decoder.model).__name__],
+        **asdict(decoder.frame),
     }
     _write_config(folder / INDEX, ["pipeline", pipeline.LatentFlowPipeline.__name__], parts)
 
@@ -127,6 +129,21 @@ def code(module: str) -> dict[str, str]:
         ["", "# What its neighbours import, for diffusers to find.", *named, ""]
     )
     return sources
+
+
+def alone(module: str) -> str:
+    """Return the source of a module with the functions written into it that it imports from here.
+
+    What these need besides, the module imports as well.
+    """
+    source = inspect.getsource(importlib.import_module(module))
+
+    def written(found: re.Match[str]) -> str:
+        owner = importlib.import_module(f"lirf.{found[1]}")
+        names = found[2].split(", ")
+        return "\n\n".join(["", *(inspect.getsource(getattr(owner, name)) for name in names), ""])
+
+    return FUNCTIONS.sub(written, source)
 
 
 def seal(folder: Path, provenance: Mapping[str, Any]) -> None:

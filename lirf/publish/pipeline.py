@@ -1,6 +1,7 @@
 """The pipeline of a published model: noise to latents to images, with diffusers' usual options.
 
-Published models carry a copy of this file as `pipeline.py`. It needs nothing else of this package.
+Exported models carry a copy of this file as `pipeline.py`, with what it imports of this package
+written into it: diffusers fetches no second file for it.
 """
 
 from __future__ import annotations
@@ -10,23 +11,33 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
+from lirf.autoencoder.frame import in_channels, resized
+
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
 class LatentFlowPipeline(DiffusionPipeline):
-    """Draw images from noise by following a velocity field in an autoencoder's latent space."""
+    """Draw images from noise by following a velocity field in an autoencoder's latent space.
+
+    Args:
+        vae: any autoencoder of diffusers that decodes latents to images in -1..1.
+        network: the velocity field.
+        scheduler: the solver.
+        channels: of the images, 1 or 3.
+        enlarge: how many times larger than an image is what the autoencoder decodes.
+    """
 
     model_cpu_offload_seq = "network->vae"
 
-    def __init__(self, vae: AutoencoderKL, network: Any, scheduler: Any):
+    def __init__(self, vae: Any, network: Any, scheduler: Any, channels: int = 3, enlarge: int = 1):
         super().__init__()
         self.register_modules(vae=vae, network=network, scheduler=scheduler)
+        self.register_to_config(channels=channels, enlarge=enlarge)
 
     @torch.no_grad()
     def __call__(
@@ -106,7 +117,9 @@ class LatentFlowPipeline(DiffusionPipeline):
     def _images(self, z_BCHW: Tensor, output_type: str) -> Any:
         """Decode scaled latents."""
         raw_BCHW = self.network.unscale(z_BCHW).to(self.vae.dtype)
-        signal_BCHW = self.vae.decode(raw_BCHW).sample.float().clamp(-1, 1)
+        config: Any = self.config
+        signal_BCHW = resized(self.vae.decode(raw_BCHW).sample.float(), 1 / config["enlarge"])
+        signal_BCHW = in_channels(signal_BCHW, config["channels"]).clamp(-1, 1)
         if output_type == "pt":
             return (signal_BCHW + 1) / 2
         if output_type == "np":

@@ -12,10 +12,13 @@ import torch
 from PIL.Image import Image
 
 from lirf import params
-from lirf.autoencoder import judge, pairs, pretrained, training
+from lirf.autoencoder import aside, judge, pretrained, state, training
 from lirf.autoencoder import model as ae
 from lirf.autoencoder.judge import Images, Judged
-from lirf.features import features, vision
+from lirf.autoencoder.kinds import CONFIG, WEIGHTS
+from lirf.autoencoder.losses import Eyes
+from lirf.features import features, lpips, vision
+from lirf.features.lpips import Lpips
 from lirf.features.vision import Vision
 from lirf.report import pictures
 from lirf.store import parts
@@ -38,6 +41,7 @@ class Task:
         real: the prepared images.
         manifest: stands for all of their bytes.
         eye: the vision transformer, where training or measuring needs it.
+        lpips: the distance that round trips are also measured by, if any.
     """
 
     stage: str
@@ -46,7 +50,25 @@ class Task:
     real: Images
     manifest: Path
     eye: Vision | None
+    lpips: Lpips | None
     device: torch.device
+
+
+@dataclass(frozen=True)
+class Obtained:
+    """A model, and where it comes from.
+
+    Attributes:
+        framed: the model.
+        curve: its losses by step, none where nothing was trained.
+        before: the pretrained model that was trained further, if one was.
+        looks: the loss on the images set aside at every look, where there are any.
+    """
+
+    framed: ae.Framed
+    curve: Curve
+    before: ae.Framed | None
+    looks: list[float]
 
 
 def task(
@@ -68,35 +90,37 @@ def task(
     names = np.array(part.rows["source"].to_pylist())[train_N]
     groups = np.unique(names, return_inverse=True)[1]
     real = Images(part.array[train_N], part.array[~train_N], groups)
-    eye = None
+    eye, distance = None, None
     if training.sees(numbers) or numbers.midpoints.features == "vision":
         eye = vision.load(numbers.vision, numbers.download, device)
+    if numbers.lpips is not None:
+        distance = lpips.load(numbers.lpips, device)
     name = stage if space is None else f"{stage}-{space}"
-    return Task(stage, name, numbers, real, images / parts.MANIFEST, eye, device)
+    return Task(stage, name, numbers, real, images / parts.MANIFEST, eye, distance, device)
 
 
-def obtain(task: Task) -> tuple[ae.AutoencoderKL, Curve]:
-    """Return a trained or a pretrained model, and its losses by step, none of the latter.
+def obtain(task: Task) -> Obtained:
+    """Train a model, or take a pretrained one, and train it further where that is asked for.
 
     Training leaves checkpoints in `.scratch/<name>` and goes on from the last one.
 
     Raises:
         ValueError: the images do not suit the numbers, or training diverged.
     """
-    numbers, train_NCHW = task.numbers, task.real.train
-    channels, resolution = train_NCHW.shape[1:3]
-    if numbers.pretrained is not None:
-        return pretrained.load(numbers, channels, resolution), []
-    eye = task.eye if training.sees(numbers) else None
-    neighbours_NK = pairs.neighbours(train_NCHW, numbers.manifold_neighbours)
-    begin = training.initial(numbers, channels, resolution, task.device, eye)
+    numbers = task.numbers
+    framed = _untrained(task)
+    if not numbers.trains:
+        return Obtained(framed, [], None, [])
+    eyes = Eyes(task.eye if training.sees(numbers) else None, task.lpips)
+    examples = training.gather(numbers, task.real.train, task.real.groups)
+    begin = state.initial(numbers, framed, task.device, eyes.vision)
     claimed = scratch.claim(scratch.SCRATCH / task.name, _fingerprint(task))
     with claimed as folder, command.deferred() as interrupted:
-        work = Resumable(folder, begin, numbers.steps, numbers.checkpoint_every, training.save)
-        work.resume(lambda found: training.load(begin, found))
+        work = Resumable(folder, begin, numbers.steps, numbers.checkpoint_every, state.save)
+        work.resume(lambda found: state.load(begin, found))
 
         def advance(count: int) -> Iterator[dict[str, float]]:
-            for row in training.train(work.state, train_NCHW, neighbours_NK, numbers, count, eye):
+            for row in training.train(work.state, examples, numbers, count, eyes):
                 yield row
                 if interrupted():
                     return
@@ -105,26 +129,59 @@ def obtain(task: Task) -> tuple[ae.AutoencoderKL, Curve]:
             pass
         if interrupted():
             raise command.unfinished(interrupted(), task.name, len(work.curve), numbers.steps)
-    return training.finished(work.state), work.curve
+    before = None if numbers.pretrained is None else _untrained(task)
+    return Obtained(work.state.finished(), work.curve, before, work.state.looks)
 
 
-def judged(task: Task, saved: ae.Autoencoder, curve: Curve) -> Judged:
+def judged(task: Task, saved: ae.Autoencoder, obtained: Obtained) -> Judged:
     """Measure a model, and say where its weights come from.
 
-    Losses are averaged over the last tenth of the steps.
+    Losses are averaged over the last tenth of the steps. Numbers that end in `_before` are of the
+    pretrained model that was trained further.
     """
-    numbers = task.numbers
+    numbers, curve = task.numbers, obtained.curve
     seen = features.of(numbers.midpoints.features, eye=task.eye, batch=numbers.batch)
     found = judge.judge(
-        saved, task.real, seen, numbers.midpoints.neighbours, numbers.batch, task.device
+        saved,
+        task.real,
+        seen,
+        numbers.midpoints.neighbours,
+        numbers.batch,
+        task.device,
+        task.lpips,
     )
-    origin: dict[str, Any] = {"seed": numbers.seed, "steps": numbers.steps}
+    origin: dict[str, Any] = {}
     if numbers.pretrained is not None:
-        origin = {"pretrained": pretrained.name(numbers.pretrained)}
+        origin["pretrained"] = pretrained.name(numbers.pretrained)
+    if numbers.trains:
+        origin |= {"seed": numbers.seed, "steps": numbers.steps}
+    if obtained.before is not None:
+        origin |= {"finetune": numbers.finetune, **_before(task, obtained.before)}
+    if looks := obtained.looks:
+        best = min(looks)
+        last = len(looks) - 1 - looks[::-1].index(best)
+        origin |= {"best_step": aside.moments(numbers.steps)[last]}
+        origin |= {"loss_aside_before": looks[0], "loss_aside_best": best}
     tail = curve[-max(1, len(curve) // 10) :]
     for name in tail[0] if tail else ():
         origin[f"loss_{name}"] = float(np.mean([row[name] for row in tail]))
     return Judged(found.results | origin, found.rebuilt, found.strips)
+
+
+def _untrained(task: Task) -> ae.Framed:
+    """Return what is there before any training."""
+    make = ae.build if task.numbers.pretrained is None else pretrained.load
+    return make(task.numbers, *task.real.train.shape[1:3])
+
+
+def _before(task: Task, framed: ae.Framed) -> dict[str, float]:
+    """Return what a round trip kept of the held-out images before any training here."""
+    heldout_NCHW, batch = task.real.heldout, task.numbers.batch
+    if not len(heldout_NCHW):
+        return {}
+    moved = ae.Framed(ae.to(framed.model, task.device), framed.frame)
+    rebuilt_NCHW = ae.round_trip(moved, heldout_NCHW, batch, task.device)
+    return judge.kept(heldout_NCHW, rebuilt_NCHW, "_heldout_before", batch, task.lpips)
 
 
 def round_trips(real: Images, found: Judged) -> Image:
@@ -150,8 +207,13 @@ def strips(found: Judged) -> Image:
 def _fingerprint(task: Task) -> str:
     """Return a hash of all that the trained weights depend on."""
     numbers, eye = task.numbers, task.eye if training.sees(task.numbers) else None
-    left_out = {"midpoints", "download", "checkpoint_every", "vision"}
+    left_out = {"midpoints", "download", "checkpoint_every", "vision", "lpips"}
     facts = [numbers.model_dump_json(exclude=left_out)]
     if eye is not None:
         facts += [numbers.vision.model, eye.hash, str(eye.side)]
-    return scratch.fingerprint(task.stage, facts, [task.manifest])
+    if task.lpips is not None and numbers.feature_weight and numbers.perceptual == "lpips":
+        facts.append(task.lpips.hash)
+    inputs = [task.manifest]
+    if numbers.pretrained is not None:
+        inputs += [pretrained.find(numbers) / name for name in (CONFIG, WEIGHTS)]
+    return scratch.fingerprint(task.stage, facts, inputs)

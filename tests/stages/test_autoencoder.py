@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import foreign
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -19,6 +20,7 @@ from safetensors.torch import save_file
 from lirf import params
 from lirf.autoencoder import model as ae
 from lirf.autoencoder import training
+from lirf.autoencoder.frame import Frame
 from lirf.params import Params
 from lirf.store import files, parts
 from stages.autoencoder import autoencoder
@@ -136,18 +138,71 @@ def test_a_pretrained_autoencoder_is_taken_as_it_is(tmp_path: Path) -> None:
     assert taken["loss"].read_text() == "step\treconstruction\tkl\tmanifold\n"
 
 
+@pytest.mark.parametrize("name", foreign.NAMES)
+def test_any_pretrained_kind_is_fitted_to_grey_images_and_measured_before_and_after(
+    tmp_path: Path, name: str
+) -> None:
+    images = write_images(tmp_path / "images", train=12, heldout=5)
+    foreign.make(name).save_pretrained(tmp_path / "others")
+    config = numbers(
+        steps=25, pretrained=str(tmp_path / "others"), finetune="decoder", enlarge=2, holdout=0.25,
+        learning_rate=3e-3,
+    )  # fmt: skip
+    outputs = run(tmp_path / "a", images, config)
+    metrics = json.loads(outputs["metrics"].read_text())
+    assert (metrics["pretrained"], metrics["finetune"]) == ("others", "decoder")
+    assert metrics["latent_shape"] == "4x8x8"
+    assert metrics["psnr_heldout"] > metrics["psnr_heldout_before"] + 0.1
+    assert metrics["ssim_heldout"] != metrics["ssim_heldout_before"]
+    assert metrics["loss_aside_best"] < metrics["loss_aside_before"]
+    assert 0 < metrics["best_step"] <= 25
+    header, *rows = outputs["loss"].read_text().splitlines()
+    assert header.startswith("step\treconstruction\tkl\tmanifold")
+    assert header.endswith("\taside")
+    assert len(rows) == 25
+    loaded = ae.load(outputs["model"], torch.device("cpu"))
+    assert type(loaded.model).__name__ == name
+    assert loaded.frame == Frame(1, 2)
+
+
+def test_a_fit_by_lpips_is_also_measured_by_it(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "images", train=12, heldout=5, channels=3)
+    foreign.make("AutoencoderTiny").save_pretrained(tmp_path / "others")
+    weights = foreign.save_lpips(tmp_path / "lpips.safetensors")
+    config = numbers(
+        steps=12, pretrained=str(tmp_path / "others"), finetune="all", holdout=0.25,
+        learning_rate=3e-3, feature_weight=1.0, perceptual="lpips", lpips=str(weights),
+    )  # fmt: skip
+    metrics = json.loads(run(tmp_path / "a", images, config)["metrics"].read_text())
+    assert 0 < metrics["lpips_heldout"] < metrics["lpips_heldout_before"]
+    assert metrics["loss_feature"] > 0
+    assert metrics["loss_aside_best"] < metrics["loss_aside_before"]
+
+
+def test_what_was_fitted_is_not_begun_again_unless_it_began_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = write_images(tmp_path / "images", train=12, heldout=0)
+    others = tmp_path / "others"
+    config = numbers(steps=3, pretrained=str(others), finetune="all", enlarge=2)
+    for name, left in (("AutoencoderTiny", 3), ("AutoencoderTiny", 0), ("VQModel", 3)):
+        foreign.make(name).save_pretrained(others)
+        run(tmp_path / f"{name}-{left}", images, config)
+        assert f'"label": "autoencoder", "total": {left}' in capsys.readouterr().err, name
+
+
 def everything(outputs: dict[str, Out]) -> dict[str, bytes]:
     """Return the bytes of all outputs by name."""
     found = {name: path.read_bytes() for name, path in outputs.items() if name != "model"}
     return found | {path.name: path.read_bytes() for path in outputs["model"].iterdir()}
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.9}, {"holdout": 0.2, "ema_decay": 0.9}])
 def test_a_killed_run_goes_on_to_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, float]
 ) -> None:
     images = write_images(tmp_path / "images", train=12, heldout=3)
-    config = numbers(steps=11, checkpoint_every=4, ema_decay=ema)
+    config = numbers(steps=11, checkpoint_every=4, **changes)
     whole = everything(run(tmp_path / "whole", images, config))
     shutil.rmtree(".scratch")
     for count in (2, 6):  # the first end is before any checkpoint, the second after one
@@ -224,7 +279,7 @@ def test_alignment_to_a_transformer_from_a_file(tmp_path: Path) -> None:
     header, *_ = outputs["loss"].read_text().splitlines()
     assert header == "step\treconstruction\tkl\tmanifold\tfeature\talignment"
     assert metrics["loss_alignment"] > 0
-    ae.AutoencoderKL.from_pretrained(outputs["model"], local_files_only=True)
+    ae.load(outputs["model"], torch.device("cpu"))
     weights.unlink()
     with pytest.raises(ValueError, match=r"^autoencoder.vision.weights = .*: no such file"):
         run(tmp_path / "b", images, config)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import foreign
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lirf.autoencoder import losses
+from lirf.features import lpips
+
+CPU = torch.device("cpu")
 
 
 def columns(*angles: float) -> torch.Tensor:
@@ -133,3 +139,11 @@ def test_loss_tells_a_broken_neighbourhood() -> None:
     z_j[:5] = z_i[:5] + 10 * (z_j[:5] - z_i[:5])
     assert kept.item() < 1e-7
     assert losses.manifold(xi, xj, z_i, z_j).item() > 1
+
+
+def test_features_are_compared_by_what_was_asked_for(tmp_path: Path) -> None:
+    distance = lpips.load(str(foreign.save_lpips(tmp_path / "a.safetensors")), CPU)
+    a, b = torch.rand(2, 2, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    seen = losses.Eyes(lpips=distance)
+    assert seen.distance("lpips", a, b) == distance.of_signals(a, b).mean()
+    assert seen.distance("lpips", a, a) == 0

@@ -14,6 +14,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 from lirf import params
 from lirf.autoencoder import model as ae
+from lirf.autoencoder.frame import Frame
 from lirf.store.space import Space
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -53,9 +54,9 @@ def loaded(saved: Path) -> ae.Autoencoder:
 def test_every_further_width_halves_the_latent(
     widths: tuple[int, ...], channels: int, side: int
 ) -> None:
-    model = ae.build(tiny(widths=widths), channels, side)
+    built = ae.build(tiny(widths=widths), channels, side)
     images = np.zeros((2, channels, side, side), np.uint8)
-    untrained = ae.Autoencoder(model.eval(), "f" * 64)
+    untrained = ae.Autoencoder(built.model.eval(), built.frame, "f" * 64)
     latents = ae.encode(untrained, images, 2, CPU)
     small = side // 2 ** (len(widths) - 1)
     assert latents.shape == (2, 2, small, small)
@@ -100,7 +101,7 @@ def test_stock_diffusers_reads_the_folder(saved: Path, loaded: ae.Autoencoder) -
     assert sorted(path.name for path in saved.iterdir()) == sorted(
         [ae.CONFIG, ae.WEIGHTS, ae.FINGERPRINT]
     )
-    stock = ae.Autoencoder(model.eval(), loaded.fingerprint)
+    stock = ae.Framed(model.eval(), loaded.frame)
     latents, expected = (ae.encode(each, pictures(), 12, CPU) for each in (stock, loaded))
     np.testing.assert_array_equal(latents, expected)
 
@@ -111,6 +112,30 @@ def test_loading_returns_the_fingerprint_that_saving_wrote(
     written = json.loads((saved / ae.FINGERPRINT).read_text())
     assert written == {"fingerprint": loaded.fingerprint}
     assert len(loaded.fingerprint) == 64
+
+
+def test_the_frame_is_part_of_the_fingerprint(tmp_path: Path) -> None:
+    plain, twice = (ae.build(tiny(enlarge=enlarge), 1, 8) for enlarge in (1, 2))
+    names = [
+        ae.save(ae.Framed(plain.model, frame), tmp_path / str(i))
+        for i, frame in enumerate((plain.frame, twice.frame))
+    ]
+    assert names[0] != names[1]
+    loaded = ae.load(tmp_path / "1", CPU)
+    assert (loaded.frame, loaded.fingerprint) == (Frame(1, 2), names[1])
+    assert ae.encode(loaded, pictures(), 12, CPU).shape == (12, 2, 8, 8)
+    assert ae.round_trip(loaded, pictures(), 12, CPU).shape == pictures().shape
+    path = tmp_path / "1" / ae.FINGERPRINT
+    path.write_text(path.read_text().replace('"enlarge": 2', '"enlarge": 4'))
+    with pytest.raises(ValueError, match=r"1: fingerprint \w{12} is not \w{12}"):
+        ae.load(tmp_path / "1", CPU)
+
+
+def test_a_round_trip_is_encoding_and_decoding(loaded: ae.Autoencoder) -> None:
+    raw = ae.encode(loaded, pictures(), 5, CPU)
+    plain = Space(loaded.fingerprint, (2, 4, 4), (0.0, 0.0), (1.0, 1.0))
+    expected = ae.decode(loaded, raw, plain, 5, CPU)
+    np.testing.assert_array_equal(ae.round_trip(loaded, pictures(), 5, CPU), expected)
 
 
 @pytest.mark.parametrize("name", [ae.CONFIG, ae.WEIGHTS])

@@ -34,3 +34,14 @@ def test_pairs_join_neighbours_and_visit_every_image_equally() -> None:
     i, j = (torch.cat(parts) for parts in zip(*drawn, strict=True))
     assert torch.bincount(i).tolist() == [10] * 10
     assert set(((j - i) % 10).tolist()) == {1, 2}
+
+
+def test_pairs_are_mirrored_alike_about_half_of_them() -> None:
+    x_BCHW = torch.rand(80, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    found_BCHW = pairs.mirrored(x_BCHW, torch.Generator().manual_seed(1))
+    same_B, turned_B = (
+        (found_BCHW == one).flatten(1).all(dim=1) for one in (x_BCHW, x_BCHW.flip(-1))
+    )
+    assert torch.equal(turned_B, ~same_B)
+    assert torch.equal(turned_B[:40], turned_B[40:])
+    assert 10 < turned_B[:40].sum() < 30

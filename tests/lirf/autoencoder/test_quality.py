@@ -39,6 +39,23 @@ def test_ssim_fits_small_images(side: int, channels: int) -> None:
     assert quality.ssim(a, 255 - a) < 0
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sharpness_is_a_share_of_the_originals(channels: int) -> None:
+    a = noise(2, channels, 8, 8) // 4 * 2
+    assert quality.sharpness(a, a) == pytest.approx(1)
+    assert quality.sharpness(a, a // 2) == pytest.approx(0.5)
+    assert quality.sharpness(a, np.zeros_like(a)) == 0
+    assert quality.sharpness(np.zeros_like(a), a) == 1  # nothing to compare with
+
+
+def test_sharpness_sees_edges_of_grey_values_along_both_axes() -> None:
+    edge = np.zeros((1, 3, 4, 4), np.uint8)
+    edge[:, :, :, 2:] = 90
+    assert quality.sharpness(edge, edge.swapaxes(2, 3)) == pytest.approx(1)
+    red = edge * np.array([1, 0, 0], np.uint8)[:, None, None]
+    assert quality.sharpness(edge, red) == pytest.approx(1 / 3)
+
+
 def test_moved_is_a_share_of_the_way_to_the_neighbour() -> None:
     images = np.zeros((3, 1, 2, 2), np.uint8)
     images[1, 0, 0, 0], images[2, 0, 0, 0] = 40, 240  # nearest others: 40, 40 and 200 away

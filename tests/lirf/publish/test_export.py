@@ -6,18 +6,23 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 
+import foreign
 import numpy as np
 import pytest
 import torch
 
 from lirf import processor
 from lirf.autoencoder import model as ae
+from lirf.autoencoder.frame import Frame
 from lirf.publish import export
 from lirf.sampling import sampler
 from lirf.store import files
+from lirf.store.space import Space
 from lirf.training import checkpoint
+from lirf.training import state as states
 
 CPU = torch.device("cpu")
 SETTINGS = (*processor.AVX2, "OMP_NUM_THREADS")  # of which bytes depend
@@ -28,7 +33,8 @@ assert importlib.util.find_spec("lirf") is None, "the project is not here"
 import numpy as np
 from diffusers import DiffusionPipeline
 seeds, folders = json.loads(sys.argv[1]), sys.argv[2:]
-for folder, how in zip(folders, ({}, {"custom_pipeline": folders[1]})):
+for folder in folders:
+    how = {"custom_pipeline": folder} if folder == folders[1] else {}
     pipeline = DiffusionPipeline.from_pretrained(folder, trust_remote_code=True, **how)
     pipeline.set_progress_bar_config(disable=True)
     drawn = pipeline(seeds=seeds)
@@ -55,6 +61,20 @@ def copy(model: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(model, tmp_path / "model"))
 
 
+def with_autoencoder(trained, name: str, folder: Path):
+    """Return the grey model with another autoencoder for RGB, which sees images twice as large."""
+    ae.save(ae.Framed(foreign.make(name), Frame(1, 2)), folder / "autoencoder")
+    decoder = ae.load(folder / "autoencoder", CPU)
+    raw_NCHW = ae.encode(decoder, foreign.pictures(1, 8), 3, CPU)
+    space = Space.measure(raw_NCHW, decoder.fingerprint)
+    state = states.initial(trained.params.initialize, space, CPU)
+    with torch.no_grad():
+        for weight in state.ema.parameters():
+            weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)) * 0.3)
+    checkpoint.save(state, folder / "weights")
+    return replace(trained, autoencoder=folder / "autoencoder", weights=folder / "weights")
+
+
 def own_latents(trained, **changes: int) -> np.ndarray:
     field, space = checkpoint.load_field(trained.weights, CPU)
     config = trained.params.sample.model_copy(update=changes)
@@ -69,8 +89,10 @@ def own_images(trained) -> np.ndarray:
 
 @pytest.mark.slow
 def test_diffusers_alone_draws_the_workflows_own_images(trained, trained_rgb, tmp_path: Path):
+    others = [with_autoencoder(trained, name, tmp_path / name) for name in foreign.NAMES]
     models = {
-        write(one, tmp_path / f"model{i}"): one for i, one in enumerate((trained, trained_rgb))
+        write(one, tmp_path / f"model{i}"): one
+        for i, one in enumerate((trained, trained_rgb, *others))
     }
     done = subprocess.run(
         # Without `site` no .pth file of an editable installation leads back here.
@@ -89,10 +111,23 @@ def test_diffusers_alone_draws_the_workflows_own_images(trained, trained_rgb, tm
     assert done.returncode == 0, done.stderr
     for folder, one in models.items():
         found = np.load(f"{folder}.npy").reshape(len(SEEDS), 8, 8, -1).transpose(0, 3, 1, 2)
-        assert found.shape[1] == (1 if one is trained else 3)
+        assert found.shape[1] == (3 if one is trained_rgb else 1)
         np.testing.assert_array_equal(found, own_images(one))
         assert len(np.unique(found, axis=0)) == len(SEEDS)
         np.testing.assert_array_equal(np.load(f"{folder}.latents.npy"), own_latents(one, steps=6))
+
+
+def test_any_autoencoder_comes_back_with_how_images_meet_it(trained, tmp_path: Path):
+    one = with_autoencoder(trained, "AutoencoderTiny", tmp_path)
+    folder = write(one, tmp_path / "model")
+    index = json.loads((folder / "model_index.json").read_text())
+    assert index["vae"] == ["diffusers", "AutoencoderTiny"]
+    assert (index["channels"], index["enlarge"]) == (1, 2)
+    loaded = export.load(folder, CPU)
+    assert loaded.autoencoder.frame == Frame(1, 2)
+    images = ae.decode(loaded.autoencoder, own_latents(one), loaded.space, 64, CPU)
+    assert images.shape == (len(SEEDS), 1, 8, 8)
+    np.testing.assert_array_equal(images, own_images(one))
 
 
 def test_it_is_read_back_without_running_its_code(trained, copy: Path):

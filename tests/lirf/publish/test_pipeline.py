@@ -1,8 +1,10 @@
 """The published pipeline's options, as users of diffusers know them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import foreign
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,12 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
 )
 
 from lirf.autoencoder import model as ae
+from lirf.autoencoder.frame import Frame
 from lirf.publish.pipeline import LatentFlowPipeline
 from lirf.publish.scheduler import FlowScheduler
 from lirf.publish.velocity import VelocityField
 from lirf.sampling import sampler
+from lirf.store.space import Space
 from lirf.training import checkpoint
 
 CPU = torch.device("cpu")
@@ -31,6 +35,22 @@ def pipeline(trained_rgb) -> LatentFlowPipeline:
     made = LatentFlowPipeline(decoder.model, field, FlowScheduler("midpoint", 3))
     made.set_progress_bar_config(disable=True)
     return made
+
+
+@pytest.mark.parametrize("name", foreign.NAMES)
+def test_any_autoencoder_decodes_and_what_was_enlarged_is_shrunk(name: str, tmp_path: Path):
+    folder = tmp_path / "autoencoder"
+    ae.save(ae.Framed(foreign.make(name), Frame(1, 2)), folder)
+    decoder = ae.load(folder, CPU)
+    space = Space(decoder.fingerprint, (4, 8, 8), (0.5,) * 4, (2.0,) * 4)
+    architecture = {"kind": "mlp", "width": 4, "depth": 1, "labels": 0}
+    field = VelocityField(architecture, {"prediction": "velocity"}, space.to_json())
+    made = LatentFlowPipeline(decoder.model, field, FlowScheduler("euler", 2), 1, 2)
+    made.set_progress_bar_config(disable=True)
+    images, z_BCHW = (draw(made, seeds=[1, 2], output_type=kind) for kind in ("pil", "latent"))
+    expected_BCHW = ae.decode(decoder, z_BCHW.numpy(), space, 2, CPU)
+    assert [(image.mode, image.size) for image in images] == [("L", (8, 8))] * 2
+    np.testing.assert_array_equal(np.stack(images)[:, None], expected_BCHW)
 
 
 def torch_generator(seed: int) -> torch.Generator:
