@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 from sklearn.datasets import load_digits
 
 from lirf import params
 from lirf.densify import rounds
+from lirf.densify.rounds import Turn
 from lirf.measure.memorised import find_memorised
 from lirf.sampling import sampler, seeds
 from lirf.store.space import Space
@@ -31,12 +33,17 @@ COUNT, DIMENSION, STEPS, COOLDOWN, SAMPLES = 8, 3, 2400, 600, 500
 
 @dataclass(frozen=True)
 class Found:
-    """The samples of both networks, the rows that the loop admitted, and the real ones, [., D]."""
+    """The samples of both networks, the rows that the loop admitted, and the real ones, [., D].
+
+    And of every round the candidates, what correction made of them, and which of those joined as
+    what.
+    """
 
     plain: np.ndarray
     loop: np.ndarray
     admitted: np.ndarray
     real: np.ndarray
+    turns: list[Turn]
 
     def memorised(self, rows_MD: np.ndarray) -> float:
         """Return the share of rows that are memorised real ones."""
@@ -79,13 +86,14 @@ def digits() -> tuple[Space, np.ndarray]:
     return space, space.scale(raw_NCHW)
 
 
+def flat(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1, DIMENSION).astype(np.float64)
+
+
 @pytest.fixture(scope="module")
 def found() -> Found:
     config = numbers()
     space, real_NCHW = digits()
-
-    def flat(array: np.ndarray) -> np.ndarray:
-        return array.reshape(-1, DIMENSION).astype(np.float64)
 
     def samples(trained: State) -> np.ndarray:
         drawn = sampler.sample(
@@ -103,11 +111,11 @@ def found() -> Found:
     latents = torch.from_numpy(real_NCHW)
     for _ in loop.train(plain, latents, config.train, STEPS, None, real_N, rate):
         pass
-    bank = rounds.begin(real_NCHW, space)
-    for turn in rounds.refine(refined, bank, config):
-        bank = turn.bank
+    turns = list(rounds.refine(refined, rounds.begin(real_NCHW, space), config))
     assert refined.step == plain.step == STEPS
-    return Found(samples(plain), samples(refined), flat(bank.latents[~bank.real]), flat(real_NCHW))
+    bank = turns[-1].bank
+    admitted = flat(bank.latents[~bank.real])
+    return Found(samples(plain), samples(refined), admitted, flat(real_NCHW), turns)
 
 
 def test_plain_training_memorises_and_the_loop_does_not(found: Found) -> None:
@@ -118,7 +126,36 @@ def test_plain_training_memorises_and_the_loop_does_not(found: Found) -> None:
 
 def test_the_loop_admits_new_rows_of_the_real_ones_spread(found: Found) -> None:
     assert len(found.admitted) > 5 * COUNT
-    assert found.memorised(found.admitted) < 0.1
+    apart = cdist(found.real, found.real) + np.diag(np.full(COUNT, np.inf))
+    floor = numbers().admit.novelty * np.median(apart.min(axis=1))
+    assert cdist(found.admitted, found.real).min() >= floor - 1e-6
     for rows_MD in (found.admitted, found.loop):
         ratio = rows_MD.var(axis=0).sum() / found.real.var(axis=0).sum()
         assert 0.75 < ratio < 1.33
+
+
+def test_correction_takes_its_share_of_what_stands_off_the_neighbours_plane(found: Found) -> None:
+    for turn in found.turns:
+        drawn, pulled = flat(turn.candidates.latents), flat(turn.corrected.latents)
+        place = {id_: row for row, id_ in enumerate(turn.bank.rows["id"].to_pylist())}
+        for z, moved, parents in zip(
+            drawn, pulled, turn.corrected.rows["parents"].to_pylist(), strict=True
+        ):
+            near = flat(turn.bank.latents[[place[id_] for id_ in parents]])
+            normal = np.linalg.svd(near - near.mean(axis=0))[2][2]  # of three dimensions, two stay
+            off, left = ((x - near.mean(axis=0)) @ normal for x in (z, moved))
+            assert left == pytest.approx(0.4 * off, abs=1e-4)  # lambda = 0.6
+
+
+def test_a_round_refuses_some_and_gives_the_others_back_the_real_ones_spread(found: Found) -> None:
+    wanted = np.cov(found.real.T)
+    for turn in found.turns:
+        joining = turn.admission.joining
+        assert 0 < len(joining.latents) < len(turn.candidates.latents)
+        ids = set(joining.rows["id"].to_pylist())
+        kept = [id_ in ids for id_ in turn.corrected.rows["id"].to_pylist()]
+        before, after = (
+            np.linalg.norm(np.cov(flat(latents).T) - wanted)
+            for latents in (turn.corrected.latents[kept], joining.latents)
+        )
+        assert after < before
