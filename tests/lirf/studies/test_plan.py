@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from lirf import params
+from lirf.params import recipes
 from lirf.studies import plan
 
 ROOT = Path(__file__).parents[3]
@@ -114,7 +115,9 @@ def test_a_recipe_comes_before_its_data_sets_own_numbers():
     document = changed("datasets/faces/recipe", "photo64")
     runs = plan.unroll(agreed(document), ROOT, "plan.yaml")
     faces = next(r.params for r in runs if (r.dataset, r.method) == ("faces", "plain"))
-    assert (faces.prepare.colour, faces.evaluate.features) == ("rgb", "latents")
+    photos = recipes.load(ROOT, "photo64").params
+    assert faces.correct.neighbours == photos["correct.neighbours"] != BASE["correct"]["neighbours"]
+    assert faces.evaluate.features == photos["evaluate.features"]
     assert (faces.prepare.resolution, faces.prepare.images) == (32, "images/faces")
     document = changed("datasets/faces/recipe", "portraits")
     with pytest.raises(ValueError, match=r"portraits\.yaml: no such recipe; there are: digits, "):
