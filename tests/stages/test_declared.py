@@ -22,8 +22,15 @@ from stages.support.command import Out
 MACHINE = {"device", "threads", "deterministic", "memory"}
 """Read by many, declared by none: what a stage computes is the same whatever they say."""
 
-ELSE = {"evaluate@r01": {"solver": "dopri5", "atol": 0.1, "rtol": 0.1}}
-"""Of the section `sample`, what a stage is also run with: some keys are read then alone."""
+ELSE: dict[str, dict[str, dict[str, Any]]] = {
+    "evaluate@r01": {
+        "sample": {"solver": "dopri5", "atol": 0.1, "rtol": 0.1},
+        "evaluate": {"features": "vision"},
+    }
+}
+"""What a stage is also run with, section by section: some keys are read then alone."""
+
+VISION = {"model": "test_vit", "weights": "vit.safetensors", "resolution": 32}
 
 
 class Reads:
@@ -101,6 +108,18 @@ def within(key: str, declared: str) -> bool:
     return f"{key}.".startswith(f"{declared}.")
 
 
+def changed(numbers: params.Params, sections: dict[str, dict[str, Any]]) -> params.Params:
+    """Return the numbers with other values, and with a tiny transformer to look through."""
+    import timm
+    from safetensors.torch import save_file
+
+    save_file(timm.create_model("test_vit").state_dict(), VISION["weights"])
+    vision = numbers.autoencoder.vision.model_copy(update=VISION)
+    update = sections | {"autoencoder": {"vision": vision}}
+    made = {name: getattr(numbers, name).model_copy(update=own) for name, own in update.items()}
+    return numbers.model_copy(update=made)
+
+
 def call(command: str, numbers: params.Params) -> None:
     """Run the stage that a line of `dvc.yaml` runs, in this process."""
     _, _, module, *words = shlex.split(command)
@@ -132,8 +151,7 @@ def test_every_stage_declares_the_keys_that_it_reads(
         with monkeypatch.context() as patch:
             reads = Reads(numbers, patch)
             if node.name in ELSE:
-                sample = numbers.sample.model_copy(update=ELSE[node.name])
-                call(node.cmd, numbers.model_copy(update={"sample": sample}))
+                call(node.cmd, changed(numbers, ELSE[node.name]))
             call(node.cmd, numbers)
         found[node.name] = reads.found - MACHINE
     undeclared = {
