@@ -118,6 +118,13 @@ def found() -> Found:
     return Found(samples(plain), samples(refined), admitted, flat(real_NCHW), turns)
 
 
+def kept(turn: Turn) -> np.ndarray:
+    """Return what joined in a round as it was before it was restored, [., D]."""
+    ids = set(turn.admission.joining.rows["id"].to_pylist())
+    rows = [id_ in ids for id_ in turn.corrected.rows["id"].to_pylist()]
+    return flat(turn.corrected.latents[rows])
+
+
 def test_plain_training_memorises_and_the_loop_does_not(found: Found) -> None:
     plain, loop = found.memorised(found.plain), found.memorised(found.loop)
     assert plain > 0.5
@@ -125,10 +132,13 @@ def test_plain_training_memorises_and_the_loop_does_not(found: Found) -> None:
 
 
 def test_the_loop_admits_new_rows_of_the_real_ones_spread(found: Found) -> None:
+    """New before and after the real ones' spread is restored."""
     assert len(found.admitted) > 5 * COUNT
     apart = cdist(found.real, found.real) + np.diag(np.full(COUNT, np.inf))
-    floor = numbers().admit.novelty * np.median(apart.min(axis=1))
-    assert cdist(found.admitted, found.real).min() >= floor - 1e-6
+    floor = numbers().admit.novelty * np.median(apart.min(axis=1)) - 1e-6
+    assert cdist(found.admitted, found.real).min() >= floor
+    for turn in found.turns:
+        assert cdist(kept(turn), found.real).min() >= floor
     for rows_MD in (found.admitted, found.loop):
         ratio = rows_MD.var(axis=0).sum() / found.real.var(axis=0).sum()
         assert 0.75 < ratio < 1.33
@@ -150,12 +160,9 @@ def test_correction_takes_its_share_of_what_stands_off_the_neighbours_plane(foun
 def test_a_round_refuses_some_and_gives_the_others_back_the_real_ones_spread(found: Found) -> None:
     wanted = np.cov(found.real.T)
     for turn in found.turns:
-        joining = turn.admission.joining
-        assert 0 < len(joining.latents) < len(turn.candidates.latents)
-        ids = set(joining.rows["id"].to_pylist())
-        kept = [id_ in ids for id_ in turn.corrected.rows["id"].to_pylist()]
+        joining = flat(turn.admission.joining.latents)
+        assert 0 < len(joining) < len(turn.candidates.latents)
         before, after = (
-            np.linalg.norm(np.cov(flat(latents).T) - wanted)
-            for latents in (turn.corrected.latents[kept], joining.latents)
+            np.linalg.norm(np.cov(rows_MD.T) - wanted) for rows_MD in (kept(turn), joining)
         )
         assert after < before
