@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lirf.features.imagenet import Imagenet
 from lirf.features.lpips import Lpips
 from lirf.features.vision import Vision
 
@@ -28,15 +29,23 @@ class Eyes:
     """The frozen networks that training looks through, where it does."""
 
     vision: Vision | None = None
+    imagenet: Imagenet | None = None
     lpips: Lpips | None = None
 
-    def distance(self, by: Literal["vision", "lpips"], a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:
+    def distance(
+        self, by: Literal["vision", "imagenet", "lpips"], a_BCHW: Tensor, b_BCHW: Tensor
+    ) -> Tensor:
         """Return the mean distance of pairs of signals in -1..1, in features.
 
-        LPIPS, or one less the cosine of the transformer's patches: LPIPS of one layer, whose
-        channels all count alike. fp32 whatever the autocast.
+        LPIPS; or one less the cosine, at every place, of the transformer's patches or of what the
+        stages of the network for ImageNet make, the mean over stages: as LPIPS, but that all
+        channels count alike. fp32 whatever the autocast.
         """
         match by:
+            case "imagenet":
+                assert self.imagenet is not None, "it was asked for"
+                stages = zip(*map(self.imagenet.maps, (a_BCHW, b_BCHW)), strict=True)
+                return torch.stack([alignment(a, b, margin=0) for a, b in stages]).mean()
             case "vision":
                 assert self.vision is not None, "it was asked for"
                 a_BFhw, b_BFhw = map(self.vision.patches, (a_BCHW, b_BCHW))

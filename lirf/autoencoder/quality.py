@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from lirf.measure import sharpness as of_all
 from lirf.neighbours.search import nearest
 
 LEAST_MSE = 1 / 12
@@ -39,15 +40,12 @@ def ssim(original_NCHW: np.ndarray, other_NCHW: np.ndarray) -> float:
 
 
 def sharpness(original_NCHW: np.ndarray, other_NCHW: np.ndarray) -> float:
-    """Return the mean absolute difference of neighbouring pixels, as a share of the originals'.
+    """Return the sharpness of uint8 images as a share of the originals': below 1 they are blurred.
 
-    Of grey values (the mean of the channels). Below 1 the others are smoother.
+    1 where the originals have no edge.
     """
-    edges = [
-        sum(float(np.abs(np.diff(grey_NHW, axis=axis)).mean()) for axis in (1, 2))
-        for grey_NHW in (images.mean(axis=1) for images in (original_NCHW, other_NCHW))
-    ]
-    return edges[1] / edges[0] if edges[0] else 1.0
+    own = of_all.sharpness(original_NCHW)
+    return of_all.sharpness(other_NCHW) / own if own else 1.0
 
 
 def moved(original_NCHW: np.ndarray, other_NCHW: np.ndarray) -> np.ndarray:

@@ -51,33 +51,40 @@ class Imagenet:
         )
         return scores_NF.argmax(axis=1)
 
+    def maps(self, x_BCHW: Tensor) -> list[Tensor]:
+        """Return what each stage makes of signals in -1..1, grey or RGB, [B, F, h, w]."""
+        seen_B3SS = self._input((x_BCHW.float().expand(-1, 3, -1, -1) + 1) / 2)
+        return self.model.forward_intermediates(seen_B3SS, intermediates_only=True)
+
     def _forward(self, x_B3HW: Tensor) -> Tensor:
+        return self.model.forward_features(self._input(x_B3HW.float() / 255))
+
+    def _input(self, x_B3HW: Tensor) -> Tensor:
+        """Return images in 0..1 as the network takes them."""
         cfg = self.model.pretrained_cfg
         mean, std = (
             torch.tensor(cfg[key], device=self.device).reshape(3, 1, 1) for key in ("mean", "std")
         )
-        x_B3SS = functional.interpolate(
-            x_B3HW.float() / 255, (SIDE, SIDE), mode="bicubic", antialias=True
-        )
-        return self.model.forward_features((x_B3SS.clamp(0, 1) - mean) / std)
+        x_B3SS = functional.interpolate(x_B3HW, (SIDE, SIDE), mode="bicubic", antialias=True)
+        return (x_B3SS.clamp(0, 1) - mean) / std
 
 
-def load(device: torch.device) -> Imagenet:
-    """Return the network with the weights of the package.
+def load(device: torch.device, key: str = "evaluate.features") -> Imagenet:
+    """Return the network with the weights of the package; errors name the `key` that asks for it.
 
     Raises:
         ValueError: the package is not installed, or its file is not the one that is known.
     """
     import timm  # noqa: PLC0415 - takes ten seconds to load, and only who needs it shall wait
 
-    state = torch.load(weights(), map_location="cpu", weights_only=True)
+    state = torch.load(weights(key), map_location="cpu", weights_only=True)
     model: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     # Both name the same tensors in the same order, each in words of its own.
     model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)))
     return Imagenet(model.to(device).eval().requires_grad_(False), device)
 
 
-def weights() -> Path:
+def weights(key: str = "evaluate.features") -> Path:
     """Return the file of the weights, whose bytes are those that are known.
 
     Raises:
@@ -86,11 +93,7 @@ def weights() -> Path:
     spec = util.find_spec(PACKAGE.replace("-", "_"))
     path = Path(*(spec.submodule_search_locations or [""])[:1], FILE) if spec else None
     if path is None or not path.is_file():
-        raise ValueError(
-            f"evaluate.features = imagenet: the package {PACKAGE} is not installed; `{REMEDY}`"
-        )
+        raise ValueError(f"{key} = imagenet: the package {PACKAGE} is not installed; `{REMEDY}`")
     if files.sha256(path) != SHA256:
-        raise ValueError(
-            f"evaluate.features = imagenet: {path} is damaged, or another version; `{REMEDY}`"
-        )
+        raise ValueError(f"{key} = imagenet: {path} is damaged, or another version; `{REMEDY}`")
     return path

@@ -57,7 +57,7 @@ class Autoencoder(Section):
     checkpoint_every: Count
     reconstruction: Literal["l1", "l2"]
     feature_weight: NonNegative
-    perceptual: Literal["vision", "lpips"]
+    perceptual: Literal["vision", "imagenet", "lpips"]
     kl_weight: NonNegative
     alignment: Literal["none", "manifold", "dino"]
     manifold_weight: NonNegative

@@ -17,7 +17,8 @@ from lirf.autoencoder import model as ae
 from lirf.autoencoder.judge import Images, Judged
 from lirf.autoencoder.kinds import CONFIG, WEIGHTS
 from lirf.autoencoder.losses import Eyes
-from lirf.features import features, lpips, vision
+from lirf.features import features, imagenet, lpips, vision
+from lirf.features.imagenet import Imagenet
 from lirf.features.lpips import Lpips
 from lirf.features.vision import Vision
 from lirf.report import pictures
@@ -41,6 +42,7 @@ class Task:
         real: the prepared images.
         manifest: stands for all of their bytes.
         eye: the vision transformer, where training or measuring needs it.
+        imagenet: the network whose features training compares, if it does.
         lpips: the distance that round trips are also measured by, if any.
     """
 
@@ -50,6 +52,7 @@ class Task:
     real: Images
     manifest: Path
     eye: Vision | None
+    imagenet: Imagenet | None
     lpips: Lpips | None
     device: torch.device
 
@@ -90,13 +93,15 @@ def task(
     names = np.array(part.rows["source"].to_pylist())[train_N]
     groups = np.unique(names, return_inverse=True)[1]
     real = Images(part.array[train_N], part.array[~train_N], groups)
-    eye, distance = None, None
+    eye, network, distance = None, None, None
     if training.sees(numbers) or numbers.midpoints.features == "vision":
         eye = vision.load(numbers.vision, numbers.download, device)
+    if numbers.trains and numbers.feature_weight and numbers.perceptual == "imagenet":
+        network = imagenet.load(device, "autoencoder.perceptual")
     if numbers.lpips is not None:
         distance = lpips.load(numbers.lpips, device)
     name = stage if space is None else f"{stage}-{space}"
-    return Task(stage, name, numbers, real, images / parts.MANIFEST, eye, distance, device)
+    return Task(stage, name, numbers, real, images / parts.MANIFEST, eye, network, distance, device)
 
 
 def obtain(task: Task) -> Obtained:
@@ -111,7 +116,7 @@ def obtain(task: Task) -> Obtained:
     framed = _untrained(task)
     if not numbers.trains:
         return Obtained(framed, [], None, [])
-    eyes = Eyes(task.eye if training.sees(numbers) else None, task.lpips)
+    eyes = Eyes(task.eye if training.sees(numbers) else None, task.imagenet, task.lpips)
     examples = training.gather(numbers, task.real.train, task.real.groups)
     begin = state.initial(numbers, framed, task.device, eyes.vision)
     claimed = scratch.claim(scratch.SCRATCH / task.name, _fingerprint(task))
@@ -211,6 +216,8 @@ def _fingerprint(task: Task) -> str:
     facts = [numbers.model_dump_json(exclude=left_out)]
     if eye is not None:
         facts += [numbers.vision.model, eye.hash, str(eye.side)]
+    if task.imagenet is not None:
+        facts.append(imagenet.SHA256)
     if task.lpips is not None and numbers.feature_weight and numbers.perceptual == "lpips":
         facts.append(task.lpips.hash)
     inputs = [task.manifest]

@@ -179,6 +179,18 @@ def test_a_fit_by_lpips_is_also_measured_by_it(tmp_path: Path) -> None:
     assert metrics["loss_aside_best"] < metrics["loss_aside_before"]
 
 
+def test_a_fit_by_imagenet_needs_no_weights_of_the_users(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "images", train=12, heldout=5)
+    foreign.make("AutoencoderDC").save_pretrained(tmp_path / "others")
+    config = numbers(
+        steps=12, pretrained=str(tmp_path / "others"), finetune="decoder", holdout=0.25,
+        learning_rate=3e-3, feature_weight=1.0, perceptual="imagenet",
+    )  # fmt: skip
+    metrics = json.loads(run(tmp_path / "a", images, config)["metrics"].read_text())
+    assert metrics["loss_feature"] > 0
+    assert metrics["loss_aside_best"] < metrics["loss_aside_before"]
+
+
 def test_what_was_fitted_is_not_begun_again_unless_it_began_elsewhere(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -271,7 +283,10 @@ def test_alignment_to_a_transformer_from_a_file(tmp_path: Path) -> None:
     seen = params.Vision(model="test_vit", weights=str(weights), resolution=32)
     middle = params.Midpoints(neighbours=2, features="vision")
     images = write_images(tmp_path / "images", train=12, heldout=4, channels=3)
-    config = numbers(steps=3, alignment="dino", feature_weight=0.1, vision=seen, midpoints=middle)
+    config = numbers(
+        steps=3, alignment="dino", feature_weight=0.1, perceptual="vision", vision=seen,
+        midpoints=middle,
+    )  # fmt: skip
     outputs = run(tmp_path / "a", images, config)
     metrics = json.loads(outputs["metrics"].read_text())
     assert metrics["features"] == "patches"

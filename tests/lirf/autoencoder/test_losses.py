@@ -10,10 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skimage import data
 from torch import nn
 
 from lirf.autoencoder import losses
-from lirf.features import lpips
+from lirf.features import imagenet, lpips
 
 CPU = torch.device("cpu")
 
@@ -147,3 +148,18 @@ def test_features_are_compared_by_what_was_asked_for(tmp_path: Path) -> None:
     seen = losses.Eyes(lpips=distance)
     assert seen.distance("lpips", a, b) == distance.of_signals(a, b).mean()
     assert seen.distance("lpips", a, a) == 0
+
+
+def test_features_of_imagenet_know_a_blurred_photograph_from_a_darker_one() -> None:
+    seen = losses.Eyes(imagenet=imagenet.load(CPU))
+    cat_HWC = data.chelsea()[:256:2, 100:356:2].astype(np.float32)
+    cat_BCHW = torch.tensor(cat_HWC / 127.5 - 1).permute(2, 0, 1)[None]
+    blurred_BCHW = torch.nn.functional.avg_pool2d(cat_BCHW, 5, 1, 2, count_include_pad=False)
+    shade = (blurred_BCHW - cat_BCHW).abs().mean()
+    darker_BCHW = (cat_BCHW - shade).requires_grad_()
+    assert seen.distance("imagenet", cat_BCHW, cat_BCHW).item() == pytest.approx(0, abs=1e-5)
+    darker = seen.distance("imagenet", darker_BCHW, cat_BCHW)
+    assert seen.distance("imagenet", blurred_BCHW, cat_BCHW) > 2 * darker
+    darker.backward()
+    assert darker_BCHW.grad is not None
+    assert bool(darker_BCHW.grad.any())

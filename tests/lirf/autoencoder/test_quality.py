@@ -53,7 +53,7 @@ def test_sharpness_sees_edges_of_grey_values_along_both_axes() -> None:
     edge[:, :, :, 2:] = 90
     assert quality.sharpness(edge, edge.swapaxes(2, 3)) == pytest.approx(1)
     red = edge * np.array([1, 0, 0], np.uint8)[:, None, None]
-    assert quality.sharpness(edge, red) == pytest.approx(1 / 3)
+    assert quality.sharpness(edge, red) == pytest.approx(0.299)
 
 
 def test_moved_is_a_share_of_the_way_to_the_neighbour() -> None:

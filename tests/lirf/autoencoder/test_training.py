@@ -23,7 +23,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
 DEFAULT = params.load(Path(__file__).parents[3] / "params.yaml").autoencoder
-SMALL = {"latent_channels": 2, "widths": (4, 8), "steps": 30, "batch": 8, "manifold_neighbours": 3}
+SMALL = {"latent_channels": 2, "widths": (4, 8), "steps": 30, "batch": 8, "manifold_neighbours": 3,
+    "perceptual": "vision",
+}  # fmt: skip
 
 
 def tiny(**changes: Any) -> params.Autoencoder:
