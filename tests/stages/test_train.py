@@ -236,9 +236,9 @@ def test_an_edit_of_the_stage_itself_starts_over(tmp_path: Path, bank: Path, sta
 
     with_cooldown = trained()
     stage = tree / "stages" / "train.py"
-    cooled = "line.steps, line.cooldown)"
+    cooled = "model.schedule(line, before)"
     assert cooled in stage.read_text()
-    stage.write_text(stage.read_text().replace(cooled, "line.steps, 0)"))
+    stage.write_text(stage.read_text().replace(cooled, "lambda _: 1.0"))
     assert trained() != with_cooldown
 
 

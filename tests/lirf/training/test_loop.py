@@ -36,6 +36,7 @@ TRAIN = params.Train(
     start="warm",
     augment_share=0.0,
     jitter=0.0,
+    refined_t_max=1.0,
     real_share=None,
     checkpoint_every=10,
     stop_on=params.StopOn(rule="never", threshold=0.0, every=1, samples=1, path_steps=1),
