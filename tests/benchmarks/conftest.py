@@ -1,7 +1,7 @@
 """What benchmarks share: ceilings measured beside the work, and a line for each result.
 
 In the ordinary test run they are disabled: each runs once at a small size, and only what it
-computes is tested. With `--benchmark-enable` they run at full size and print ratios.
+computes is tested. With `-n 0 --benchmark-enable` they run at full size and print ratios.
 
 Time is the processor's, on one thread: on a machine that others use too it is the one that repeats.
 Where all cores are what it is about, it is the clock's.
