@@ -95,7 +95,7 @@ def evaluate(
         return autoencoding.decode(decoder, z_NCHW, space, batch, device)
 
     features = _features(params, Encoder(decoder.fingerprint, encode), batch, device)
-    fake_MCHW = decode(_latents(params, run, bank, weights, device))
+    fake_MCHW = decode(_latents(params, run, bank, space, weights, device))
     values, memorised = evaluation.measure(
         fake_MCHW,
         real.reference,
@@ -129,13 +129,13 @@ def _trained(params: Params) -> bool:
 
 
 def _latents(
-    params: Params, run: str, bank: Path, weights: Path, device: torch.device
+    params: Params, run: str, bank: Path, space: Space, weights: Path, device: torch.device
 ) -> np.ndarray:
-    """Return the scaled latents of the samples, [M, C, H, W]."""
+    """Return the scaled latents of the samples, [M, C, H, W], in the space of the bank."""
     seeds = sampler.seeds(params.evaluate.seed, "evaluate", params.evaluate.samples)
     if _trained(params):
         made = drawing.load(weights, params.sample, device)
-        made.space.require(banks.read_register(bank).space, str(bank))
+        made.space.require(space, str(bank))
         batches = track(made.sample(seeds), made.batches(len(seeds)), f"evaluate {run}")
         return np.concatenate([z_BCHW.numpy() for z_BCHW in batches])
     known = banks.read(bank)

@@ -35,6 +35,10 @@ class Framed:
     model: Model
     frame: Frame
 
+    def seen(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Return images in -1..1 as the model takes them."""
+        return self.frame.into(x_BCHW, kinds.channels(self.model)[0])
+
 
 @dataclass(frozen=True)
 class Autoencoder(Framed):
@@ -128,12 +132,11 @@ def encode(
     autoencoder: Framed, images_NCHW: np.ndarray, batch: int, device: torch.device
 ) -> np.ndarray:
     """Return the raw (unscaled) latents of uint8 images: the posterior's mean, float32."""
-    model, frame = autoencoder.model, autoencoder.frame
-    taken, _ = kinds.channels(model)
     seen = (
-        frame.into(pixels_to_signal(part).to(device), taken) for part in _parts(images_NCHW, batch)
+        autoencoder.seen(pixels_to_signal(part).to(device)) for part in _parts(images_NCHW, batch)
     )
-    return np.concatenate([kinds.posterior(model, one).mean.cpu().numpy() for one in seen])
+    means = (kinds.posterior(autoencoder.model, one).mean for one in seen)
+    return np.concatenate([mean_BCHW.cpu().numpy() for mean_BCHW in means])
 
 
 def decode(

@@ -112,7 +112,7 @@ def _losses(
     """Return the terms of the loss and their weighted sum; image i is paired with B/2 + i."""
     model, frame = state.framed.model, state.framed.frame
     half = config.precision == "bfloat16"
-    seen_BCHW = frame.into(x_BCHW, kinds.channels(model)[0])
+    seen_BCHW = state.framed.seen(x_BCHW)
     with torch.autocast(x_BCHW.device.type, torch.bfloat16, enabled=half):
         posterior = kinds.posterior(model, seen_BCHW)
     mean_BCHW, std_BCHW = posterior.mean.float(), posterior.std.float()
@@ -158,13 +158,12 @@ def _look(
     The loss is that of the reconstruction from the means of latents, in pixels and in features.
     """
     model, frame = state.framed.model, state.framed.frame
-    taken, _ = kinds.channels(model)
     device = next(model.parameters()).device
     total = 0.0
     with state.ending():
         for start in range(0, len(aside_NCHW), config.batch):
             x_BCHW = ae.pixels_to_signal(aside_NCHW[start : start + config.batch]).to(device)
-            raw_BCHW = kinds.posterior(model, frame.into(x_BCHW, taken)).mean
+            raw_BCHW = kinds.posterior(model, state.framed.seen(x_BCHW)).mean
             decoded_BCHW = frame.out_of(kinds.decoded(model, raw_BCHW)[0])
             loss = _reconstruction(decoded_BCHW, x_BCHW, config)
             if config.feature_weight:

@@ -94,10 +94,8 @@ def write_latents(
     Raises:
         ValueError: a latent is not finite; names it.
     """
-    assert latents_NCHW.dtype == np.float32, "latents are float32"
-    assert latents_NCHW.shape[1:] == space.shape, "latents have the shape of their space"
     require_finite(folder, latents_NCHW, rows)
-    parts.write(folder, latents_NCHW, rows, {**attributes, "space": space.to_json()})
+    _write(folder, latents_NCHW, rows, space, attributes)
 
 
 def read_latents(folder: Path, room: Room | None = None, space: Space | None = None) -> Bank:
@@ -129,7 +127,7 @@ def write(
     folder.mkdir()
     for part in earlier:
         shutil.copytree(part, folder / part.name)
-    write_latents(folder / round_, latents_NCHW, rows.cast(BANK_SCHEMA), space)
+    _write(folder / round_, latents_NCHW, rows.cast(BANK_SCHEMA), space, {})
     names = [*(part.name for part in earlier), round_]
     files.write_json(folder / INDEX, {"format": FORMAT, "parts": names})
 
@@ -161,6 +159,19 @@ def require_finite(folder: Path, latents_NCHW: np.ndarray, rows: pa.Table) -> No
         if not finite_B.all():
             culprit = rows["id"][some.start + int(np.argmin(finite_B))].as_py()
             raise ValueError(f"{folder}: the latent of {culprit} is not finite")
+
+
+def _write(
+    folder: Path,
+    latents_NCHW: np.ndarray,
+    rows: pa.Table,
+    space: Space,
+    attributes: Mapping[str, Any],
+) -> None:
+    """Write latents that are finite as one part."""
+    assert latents_NCHW.dtype == np.float32, "latents are float32"
+    assert latents_NCHW.shape[1:] == space.shape, "latents have the shape of their space"
+    parts.write(folder, latents_NCHW, rows, {**attributes, "space": space.to_json()})
 
 
 def _folders(bank: Path) -> list[Path]:

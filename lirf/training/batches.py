@@ -91,21 +91,21 @@ def batch_sampler(
 
     def draw() -> Batch:
         bank_B = rows()
-        rows_B, refined_B = send(bank_B), send(refined_N[bank_B])
+        rows_B, refined_B = send(bank_B), refined_N[bank_B]
         noise_BCHW = send(torch.randn(shape_BCHW, generator=generator))
-        t_B = send(rectified.draw_times(config.batch, config.times, generator))
+        t_B = rectified.draw_times(config.batch, config.times, generator)
         x1_BCHW, condition = latents_NCHW[rows_B], NULL
         if labels:
             condition = Condition(torch.zeros(len(rows_B), labels, device=rows_B.device))
         if augmented is not None and config.augment_share:
-            chosen_B = send(torch.rand(config.batch, generator=generator) < config.augment_share)
+            views_B = torch.rand(config.batch, generator=generator) < config.augment_share
+            chosen_B, refined_B = send(views_B), refined_B & ~views_B
             rows_B = send(
                 torch.randint(len(augmented.latents), (config.batch,), generator=generator)
             )
             x1_BCHW = torch.where(chosen_B[:, None, None, None], augmented.latents[rows_B], x1_BCHW)
             condition = Condition(augmented.labels[rows_B] * chosen_B[:, None])
-            refined_B = refined_B & ~chosen_B
-        t_B = rectified.confine(t_B, config.refined_t_max, refined_B)
+        t_B = send(rectified.confine(t_B, config.refined_t_max, refined_B))
         if config.jitter:
             x1_BCHW = x1_BCHW + config.jitter * send(torch.randn(shape_BCHW, generator=generator))
         return Batch(noise_BCHW, x1_BCHW, t_B, condition)
