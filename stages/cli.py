@@ -145,7 +145,7 @@ def nearest(options: argparse.Namespace) -> None:
     extract = features.of("pixels").extract
     known_VNCHW = nearest_images.versions(train_NCHW, round_trip)
     memorised = find_memorised(
-        extract(shown_RCHW), np.stack([extract(known) for known in known_VNCHW]), NEAREST
+        extract(shown_RCHW), np.stack([extract(known) for known in known_VNCHW]), nearest=NEAREST
     )
     notes = [
         f"{distance:.2f}, {ratio:.2f}{' memorised' if found else ''}"

@@ -100,7 +100,7 @@ def evaluate(
         fake_MCHW,
         real.reference,
         nearest_images.versions(real.train, lambda images_NCHW: decode(encode(images_NCHW))),
-        features.extract,
+        features,
         params.evaluate.neighbours,
         heldout=real.split == "heldout",
     )
@@ -230,7 +230,7 @@ def _panel(title: str, fake_MCHW: np.ndarray, real: Real, memorised: Memorised) 
         f"{title}: the first {len(notes)} samples, not chosen,",
         f"each beside its {memorised.nearest.shape[1]} nearest training images.",
         "Number: distance to the nearest over distance to the",
-        "second; below 1/3 the sample is memorised (framed).",
+        f"second; below {memorised.limit:.2f} the sample is memorised (framed).",
     )
 
 

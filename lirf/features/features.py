@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -26,12 +27,14 @@ class Features:
     """A feature space.
 
     `name` and `hash` go into the protocol of every comparison; `hash` is the fingerprint of the
-    weights behind the features, or None where there are none.
+    weights behind the features, or None where there are none. `network` is whether they are those
+    of a trained network, where distances are much alike.
     """
 
     name: str
     hash: str | None
     extract: Extract
+    network: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,14 @@ def of(
             return Features("latents", encoder.fingerprint, lambda images: _flat(encode(images)))
         case "vision":
             assert eye is not None, "it was asked for"
-            return Features("patches", eye.hash, lambda images: eye.means(images, batch))
+            extract = partial(eye.means, batch=batch)
+            return Features("patches", eye.hash, extract, network=True)
         case "imagenet":
             network = imagenet.load(device or torch.device("cpu"))
-            return Features(imagenet.NAME, imagenet.SHA256, network.extract)
+            return Features(imagenet.NAME, imagenet.SHA256, network.extract, network=True)
         case "inception":
             extract, weights = inception.load(device or torch.device("cpu"))
-            return Features(inception.NAME, weights, extract)
+            return Features(inception.NAME, weights, extract, network=True)
 
 
 def _flat(latents_NCHW: np.ndarray) -> np.ndarray:

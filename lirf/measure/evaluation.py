@@ -7,12 +7,12 @@ from dataclasses import asdict
 
 import numpy as np
 
-from lirf.features import pixels
-from lirf.features.features import Extract
+from lirf.features import features as spaces
+from lirf.features.features import Features
 from lirf.measure.distances import frechet
 from lirf.measure.diversity import vendi
 from lirf.measure.fidelity import fidelity
-from lirf.measure.memorised import Memorised, find_memorised
+from lirf.measure.memorised import MEMORISED_RATIO, Memorised, calibrate, find_memorised
 from lirf.measure.sharpness import sharpness
 
 Values = dict[str, float | str | None]
@@ -22,7 +22,7 @@ def measure(
     fake_NCHW: np.ndarray,
     real_NCHW: np.ndarray,
     known_VNCHW: Sequence[np.ndarray],
-    extract: Extract,
+    features: Features,
     neighbours: int,
     *,
     heldout: bool,
@@ -30,15 +30,19 @@ def measure(
     """Return every metric of samples by its key, and which of them are memorised.
 
     Images are uint8. `known_VNCHW` are V versions of the training images, the originals first;
-    `extract` makes the features in which all is compared. Beside what `compare` finds:
-    `memorised_pixels`, the share in pixels, None where the features are those; the sharpness; and
-    where the reference is `heldout`, the same numbers of it in the samples' place.
+    all is compared in `features`, and in those of a network `calibrate` says what is memorised.
+    Beside what `compare` finds: `memorised_ratio`, the limit; `memorised_pixels`, the share in
+    pixels, None where the features are those; the sharpness; and where the reference is `heldout`,
+    the same numbers of it in the samples' place.
     """
+    extract, pixels = features.extract, spaces.of("pixels")
     train_VNF = np.stack([extract(images_NCHW) for images_NCHW in known_VNCHW])
+    limit = calibrate(train_VNF) if features.network else MEMORISED_RATIO
     real_NF = extract(real_NCHW)
-    values, memorised = compare(extract(fake_NCHW), real_NF, train_VNF, neighbours)
+    values, memorised = compare(extract(fake_NCHW), real_NF, train_VNF, neighbours, limit)
     values |= {
-        "memorised_heldout": find_memorised(real_NF, train_VNF).share if heldout else None,
+        "memorised_ratio": limit,
+        "memorised_heldout": find_memorised(real_NF, train_VNF, limit).share if heldout else None,
         "memorised_pixels": None,
         "memorised_pixels_heldout": None,
         "sharpness": sharpness(fake_NCHW),
@@ -53,15 +57,19 @@ def measure(
 
 
 def compare(
-    fake_MF: np.ndarray, real_NF: np.ndarray, train_VNF: np.ndarray, neighbours: int
+    fake_MF: np.ndarray,
+    real_NF: np.ndarray,
+    train_VNF: np.ndarray,
+    neighbours: int,
+    limit: float = MEMORISED_RATIO,
 ) -> tuple[Values, Memorised]:
     """Return the metrics of features, `fake_MF`, by their keys, and which samples are memorised.
 
-    Those are sought in `train_VNF`, V versions of the N training images, the originals first; the
-    rest is measured against `real_NF`. The Vendi score is that of the samples about the mean
-    training image: cosines of raw pixels are all near 1.
+    Those are sought, by `limit`, in `train_VNF`, V versions of the N training images, the originals
+    first; the rest is measured against `real_NF`. The Vendi score is that of the samples about the
+    mean training image: cosines of raw pixels are all near 1.
     """
-    memorised = find_memorised(fake_MF, train_VNF)
+    memorised = find_memorised(fake_MF, train_VNF, limit)
     distance = frechet(fake_MF, real_NF)
     return {
         "memorised": memorised.share,

@@ -17,6 +17,9 @@ from lirf.store.rows import blocks
 MEMORISED_RATIO = 1 / 3
 """A sample is memorised when its nearest training image is this much closer than the second."""
 
+CALIBRATED_SHARE = 0.05
+"""Of training images that would be called memorised, each left out of its own, by `calibrate`."""
+
 BLOCK_BYTES = 2**24
 """Of differences that are in memory at a time."""
 
@@ -29,7 +32,8 @@ class Memorised:
     version: np.ndarray  # int64 [M, K], which version of that image is nearest
     distance: np.ndarray  # float64 [M, K], Euclidean
     ratio: np.ndarray  # float64 [M], distance to the nearest over distance to the second
-    memorised: np.ndarray  # bool [M]
+    memorised: np.ndarray  # bool [M], whether the ratio is below the limit
+    limit: float
 
     @property
     def share(self) -> float:
@@ -37,8 +41,27 @@ class Memorised:
         return float(self.memorised.mean())
 
 
-def find_memorised(fake_MF: np.ndarray, train_VNF: np.ndarray, nearest: int = 4) -> Memorised:
-    """Find the samples whose nearest training image is closer than a third of the second nearest.
+def calibrate(train_VNF: np.ndarray) -> float:
+    """Return the ratio below which a twentieth of the training images fall, each left out.
+
+    For features of networks: there all distances are much alike (Beyer et al. 1999), so that an
+    image with a little noise on it is nearer than a third to none. Held-out images fall below it as
+    often as training images do, and samples that are new, too. MEMORISED_RATIO where there are
+    fewer than 3 different images.
+    """
+    found = find_memorised(train_VNF[0], train_VNF, nearest=3)
+    if found.distance.shape[1] < 3:
+        return MEMORISED_RATIO
+    ratio_N = found.distance[:, 1] / found.distance[:, 2]  # the first is the image itself
+    return float(np.quantile(ratio_N, CALIBRATED_SHARE))
+
+
+def find_memorised(
+    fake_MF: np.ndarray, train_VNF: np.ndarray, limit: float = MEMORISED_RATIO, nearest: int = 4
+) -> Memorised:
+    """Find the samples whose nearest training image is much closer than the second nearest.
+
+    Memorised are those whose ratio of the two distances is below `limit`.
 
     The distance to an image is the least over its V versions. Training images that are equal count
     as one, under the lowest of their indices: a second file with the same picture must not hide
@@ -74,9 +97,7 @@ def find_memorised(fake_MF: np.ndarray, train_VNF: np.ndarray, nearest: int = 4)
     )
     first_M, second_M = distance_MK[:, 0], distance_MK[:, 1]
     ratio_M = np.divide(first_M, second_M, out=np.ones_like(first_M), where=second_M > 0)
-    return Memorised(
-        distinct[image_MK], version_MK, distance_MK, ratio_M, ratio_M < MEMORISED_RATIO
-    )
+    return Memorised(distinct[image_MK], version_MK, distance_MK, ratio_M, ratio_M < limit, limit)
 
 
 def _distances(fake_MF: np.ndarray, known_XF: np.ndarray, place_MX: np.ndarray) -> np.ndarray:

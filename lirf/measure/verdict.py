@@ -111,17 +111,19 @@ def interval(share: float, n: int) -> tuple[float, float]:
 
 def _new(final: Result, baseline: Result | None, policy: Page) -> Answer:
     """Answer whether the samples are new."""
-    (memorised, key), n = _memorised(final), final["n_fake"]
+    key, n, controls = _most_memorised(final), final["n_fake"], table.controls(final)
+    memorised, control = final[key], controls.get(key)
     rule = (
-        f"New: at most {_percent(policy.memorised)} of the samples are memorised."
+        f"New: at most {_percent(policy.memorised)} of the samples are memorised, beyond what"
+        " held-out images score in their place."
         " Memorised: at least half. Partly memorised: anything between. A sample is memorised when"
         " its nearest training image, mirrored or not, or what the autoencoder makes of it,"
-        " is closer than a third of the second nearest. It is looked for in the features of all"
-        " other metrics and in pixels; the larger share counts."
+        " is far closer than the second nearest. It is looked for in the features of all other"
+        " metrics and in pixels; where more are found counts."
     )
     low, high = interval(memorised, n)
     beside = f"; of the baseline's, {_count(baseline[key], n)}" if baseline else ""
-    if (control := table.controls(final).get(key)) is not None:
+    if control is not None:
         beside += f"; of held-out images in their place, {_percent(control)} would be called so"
     sentence = (
         f"{_count(memorised, n)} of {n} samples are memorised training images"
@@ -129,18 +131,20 @@ def _new(final: Result, baseline: Result | None, policy: Page) -> Answer:
         f" between {_percent(low)} and {_percent(high)} of all it would draw, at two standard"
         f" errors){beside}."
     )
-    if memorised <= policy.memorised:
+    if memorised - (control or 0) <= policy.memorised:
         return Answer("New", "good", sentence, rule)
     if memorised >= 0.5:
         return Answer("Memorised", "bad", sentence, rule)
     return Answer("Partly memorised", "mixed", sentence, rule)
 
 
-def _memorised(final: Result) -> tuple[float, str]:
-    """Return the share of memorised samples by the features that find more, and its key."""
+def _most_memorised(final: Result) -> str:
+    """Return the key of the memorised share that is most above that of held-out images."""
+    controls = table.controls(final)
     keys = [one.key for one in table.JUDGED if one.against == "training images"]
     return max(
-        ((final[k], k) for k in keys if final.get(k) is not None), key=lambda found: found[0]
+        (key for key in keys if final.get(key) is not None),
+        key=lambda key: final[key] - controls.get(key, 0),
     )
 
 

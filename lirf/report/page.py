@@ -17,7 +17,6 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from lirf.measure import table
-from lirf.measure.memorised import MEMORISED_RATIO
 from lirf.measure.verdict import Verdict
 from lirf.report import report, tables
 from lirf.report.cards import Cards, Document, Measured
@@ -94,7 +93,6 @@ def render(content: Content) -> str:
         heldout=report.HELDOUT,
         cell=tables.number,
         admissions=[measured.rows[name] for name in loop if "admitted" in measured.rows[name]],
-        memorised_ratio=MEMORISED_RATIO,
         protocol_line=report.protocol_line(content.protocol).replace("**", ""),
         label=_label,
         data=_json(_sample_data(content), _descent_data(content.descent)),

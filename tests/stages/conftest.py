@@ -34,7 +34,8 @@ def make(folder: Path) -> tuple[Path, Path]:
         measured = {
             "memorised": 0.1 * i, "precision": 0.9, "recall": 0.1, "density": 1.1, "coverage": 0.6,
             "frechet": 1.5, "frechet_reason": None, "vendi": 17.0, "train_steps": 1000,
-            "memorised_heldout": 0.012, "sharpness": 20.5 + i, "sharpness_heldout": 23.25,
+            "memorised_heldout": 0.012, "memorised_ratio": 1 / 3,
+            "sharpness": 20.5 + i, "sharpness_heldout": 23.25,
             "memorised_pixels": None, "memorised_pixels_heldout": None,
         }  # fmt: skip
         write(metrics / f"{run}.json", {**measured, **PROTOCOL})

@@ -1,17 +1,20 @@
 """All metrics at once: each against its own reference, and none by order or rotation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
 
-from lirf.features import pixels
+from lirf.features import features, pixels
+from lirf.features.features import Features
 from lirf.measure.distances import frechet
 from lirf.measure.diversity import vendi
 from lirf.measure.evaluation import compare, measure
 from lirf.measure.fidelity import fidelity
-from lirf.measure.memorised import find_memorised
+from lirf.measure.memorised import MEMORISED_RATIO, calibrate, find_memorised
 from lirf.measure.sharpness import sharpness
 
 
@@ -65,8 +68,11 @@ def mean(images_NCHW: np.ndarray) -> np.ndarray:
     return pixels.extract(images_NCHW).mean(axis=1, keepdims=True).repeat(2, axis=1)
 
 
+BLIND = Features("mean", None, mean)
+
+
 def test_numbers_in_pixels_are_those_of_the_features_alone():
-    found, memorised = measure(FAKE, REAL, [KNOWN], pixels.extract, 3, heldout=True)
+    found, memorised = measure(FAKE, REAL, [KNOWN], features.of("pixels"), 3, heldout=True)
     fake, real, known = (pixels.extract(shown) for shown in (FAKE, REAL, KNOWN))
     expected, same = compare(fake, real, known[None], 3)
     assert {key: found[key] for key in expected} == expected
@@ -75,20 +81,34 @@ def test_numbers_in_pixels_are_those_of_the_features_alone():
 
 
 def test_held_out_images_stand_beside_samples_in_features_and_in_pixels():
-    found, memorised = measure(FAKE, REAL, [KNOWN, KNOWN[..., ::-1]], mean, 3, heldout=True)
+    known_VNCHW = [KNOWN, KNOWN[..., ::-1]]
+    found, memorised = measure(FAKE, REAL, known_VNCHW, BLIND, 3, heldout=True)
     for suffix, shown in (("", FAKE), ("_heldout", REAL)):
         for key, extract in (("memorised", mean), ("memorised_pixels", pixels.extract)):
             known = np.stack([extract(KNOWN), extract(KNOWN[..., ::-1])])
             share = find_memorised(extract(shown), known).share
             assert found[key + suffix] == share
         assert found[f"sharpness{suffix}"] == sharpness(shown)
-    shares = {found[key] for key in found if key.startswith("memorised")}
+    shares = {
+        found[key] for key in found if key.startswith("memorised") and key != "memorised_ratio"
+    }
     assert len(shares) == 4, "no number stands for another"
     assert memorised.share == found["memorised"]
 
 
+def test_in_features_of_a_network_training_images_say_what_is_near():
+    known_VNCHW = [KNOWN, KNOWN[..., ::-1]]
+    seen = replace(features.of("pixels"), network=True)
+    found, memorised = measure(FAKE, REAL, known_VNCHW, seen, 3, heldout=True)
+    train, real = np.stack([seen.extract(x) for x in known_VNCHW]), seen.extract(REAL)
+    limit = calibrate(train)
+    assert found["memorised_ratio"] == memorised.limit == limit != MEMORISED_RATIO
+    assert found["memorised"] == find_memorised(seen.extract(FAKE), train, limit).share
+    assert found["memorised_heldout"] == find_memorised(real, train, limit).share > 0
+
+
 def test_without_held_out_images_there_is_nothing_to_stand_beside():
-    found, _ = measure(FAKE, KNOWN, [KNOWN], mean, 3, heldout=False)
+    found, _ = measure(FAKE, KNOWN, [KNOWN], BLIND, 3, heldout=False)
     assert {key: value for key, value in found.items() if key.endswith("_heldout")} == {
         "memorised_heldout": None, "memorised_pixels_heldout": None, "sharpness_heldout": None
     }  # fmt: skip

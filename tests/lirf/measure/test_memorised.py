@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lirf.measure import memorised
-from lirf.measure.memorised import find_memorised
+from lirf.measure.memorised import CALIBRATED_SHARE, MEMORISED_RATIO, calibrate, find_memorised
 
 
 def gaussian(seed: int, *shape: int) -> np.ndarray:
@@ -66,6 +66,33 @@ def test_memorised_samples_follow_their_definition(seed, m, n, f, v):
         assert found.ratio[i] == pytest.approx(first / second)
         assert found.distance[i] == pytest.approx([first, second])
         assert found.memorised[i] == (first < second / 3)
+
+
+def test_a_limit_of_ones_own_is_what_decides():
+    fake, train = gaussian(3, 40, 6), gaussian(4, 1, 30, 6)
+    found = find_memorised(fake, train, 0.8)
+    np.testing.assert_array_equal(found.memorised, found.ratio < 0.8)
+    assert find_memorised(fake, train).share < found.share < 1
+
+
+def test_held_out_rows_are_called_memorised_as_often_as_training_rows():
+    rows = gaussian(5, 900, 200)  # where all distances are much alike
+    train, fresh = rows[:300], rows[300:]
+    limit = calibrate(np.stack([train, -train]))
+    share = find_memorised(fresh, np.stack([train, -train]), limit).share
+    assert share == pytest.approx(CALIBRATED_SHARE, abs=0.03)
+    near = train + gaussian(6, 300, 200) * 0.7  # noise that leaves a row far from being found
+    assert find_memorised(near, train[None]).share < 0.01
+    assert find_memorised(near, train[None], limit).share > 0.9
+
+
+def test_a_limit_is_what_leaving_each_row_out_says():
+    train = gaussian(8, 2, 25, 5)
+    ratios = [
+        find_memorised(train[:1, row], np.delete(train, row, axis=1)).ratio[0] for row in range(25)
+    ]
+    assert calibrate(train) == pytest.approx(np.quantile(ratios, CALIBRATED_SHARE))
+    assert calibrate(train[:, :2]) == MEMORISED_RATIO
 
 
 def test_an_equal_image_is_at_distance_zero_in_spite_of_rounding():

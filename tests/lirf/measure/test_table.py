@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lirf.features import pixels
+from lirf.features import features
 from lirf.measure import evaluation, table
 
 VALUES = st.floats(-1e6, 1e6)
@@ -14,10 +14,11 @@ VALUES = st.floats(-1e6, 1e6)
 def test_what_is_measured_has_an_entry_and_no_entry_is_without_a_measure():
     images = np.random.default_rng(0).integers(0, 256, (3, 120, 1, 2, 2), np.uint8)
     found, _ = evaluation.measure(
-        images[0], images[1], [images[2]], pixels.extract, 3, heldout=True
+        images[0], images[1], [images[2]], features.of("pixels"), 3, heldout=True
     )
     assert set(found) == {
-        *(metric.key for metric in table.MEASURED), *table.CONTROLS, "frechet_reason"
+        *(metric.key for metric in table.MEASURED), *table.CONTROLS,
+        "frechet_reason", "memorised_ratio",
     }  # fmt: skip
 
 

@@ -116,6 +116,12 @@ def test_held_out_images_say_what_chance_does():
         "held-out images in their place, 2.5 % would" in judge(memorised_heldout=0.025).new.sentence
     )
     assert "held-out images in their place" not in judge().new.sentence
+    share = POLICY.memorised + 0.02
+    assert judge(memorised=share).new.word == "Partly memorised"
+    assert judge(memorised=share, memorised_heldout=0.025).new.word == "New"
+    seen = {"memorised": 0.06, "memorised_heldout": 0.05, "memorised_pixels": 0.04}
+    found = verdict.judge({**RESULT, **seen}, {**RESULT, **seen}, ROUNDS, POLICY)
+    assert "40 of 1000" in found.new.sentence, "the more above held-out images"
 
 
 def test_sharpness_is_held_against_the_held_out_images():

@@ -26,6 +26,7 @@ PROTOCOL = {
     "features": "pixels", "feature_hash": None, "resolution": 8, "resize": "lanczos",
     "neighbours": 5, "solver": "heun", "solver_steps": 20, "seed": 1, "autoencoder": "ab" * 32,
     "generator": "network", "mixup_neighbours": None, "frechet": 1.25, "frechet_reason": None,
+    "memorised_ratio": 0.8,
 }  # fmt: skip
 ADMISSION = {"lambda": 0.8, "candidates": 9, "too_far": 3, "too_close": 2, "crowded": 0}
 
