@@ -15,7 +15,13 @@ random = np.random.default_rng(0)
 LATENTS_NCHW = random.normal(size=(20, 2, 4, 4)).astype(np.float32)
 CANDIDATES_MCHW = random.normal(size=(30, 2, 4, 4)).astype(np.float32)
 REAL_N, GROUP_N = np.arange(20) < 15, np.arange(20) // 2
-BASE: dict[str, Any] = {"neighbours": 4, "temperature": 1.0, "dimensions": 2}
+BASE: dict[str, Any] = {
+    "window": None,
+    "reach": 0,
+    "neighbours": 4,
+    "temperature": 1.0,
+    "dimensions": 2,
+}
 
 
 def corrected(operator: str, references: str) -> list[np.ndarray]:

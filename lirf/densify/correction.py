@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lirf.densify import tangent
+from lirf.densify import tangent, windows
 from lirf.neighbours import search
 from lirf.neighbours.search import Metric
 from lirf.params import Correct
@@ -97,34 +97,108 @@ def measure(
     """
     if not len(z_MCHW):
         raise ValueError("there are no candidates; raise sample.ratio")
-    z_MD, bank_ND = flat(z_MCHW), flat(bank_NCHW)
+    bank_ND = flat(bank_NCHW)
     room = room or Room()
+    most = min(z_MCHW.shape[2:])
+    if config.window is not None and config.window > most:
+        raise ValueError(
+            f"correct.window = {config.window}: the latents are only {most} wide; lower it, or set"
+            " null"
+        )
     real_RD, group_R = room.choose(bank_ND, np.flatnonzero(real_N)), group_N[real_N]
     pool_P = np.flatnonzero(real_N) if config.references == "real" else np.arange(len(real_N))
     pool_PD, group_P = room.choose(bank_ND, pool_P), group_N[pool_P]
     _check_count(config, group_P)
+    pool = _Pool(pool_PD.reshape(-1, *z_MCHW.shape[1:]), group_P)
+    real = _Pool(real_RD.reshape(-1, *z_MCHW.shape[1:]), group_R)
     latents_MCHW = room.empty(z_MCHW.shape)
-    latents_MD = flat(latents_MCHW)
-    k, metric = config.neighbours, OPERATORS[config.operator].metric
-    found_MK, _ = search.nearest(z_MD, pool_PD, k, metric, memory=memory)
-    displacement_M, weights_MK = apply(z_MD, pool_PD, found_MK, config, lambda_, latents_MD)
-    novelty_M1 = search.nearest(latents_MD, real_RD, 1, "euclidean", memory=memory)[1]
-    others_RK, reach_RK = search.nearest_of_others(
-        real_RD, group_R, pool_PD, group_P, k, metric, memory
-    )
-    anchors_R, _ = apply(real_RD, pool_PD, others_RK, config, lambda_)
-    if metric == "euclidean" and len(pool_PD) == len(real_RD):  # that was the search for it
-        spacing = float(np.median(reach_RK[:, 0]))
-    else:
-        spacing = search.spacing(real_RD, group_R, memory)
+    drawn = _Pool(z_MCHW, np.full(len(z_MCHW), NOBODY))
+    move = _move if config.window is None else _move_windows
+    moved = move(drawn, pool, config, lambda_, memory, latents_MCHW)
+    novelty_M1 = search.nearest(flat(latents_MCHW), real_RD, 1, "euclidean", memory=memory)[1]
+    anchors = move(real, pool, config, lambda_, memory)
+    spacing = anchors.nearest if len(pool_PD) == len(real_RD) else None
     return Correction(
         latents=latents_MCHW,
-        parents=pool_P[found_MK],
-        weights=weights_MK,
-        displacement=displacement_M,
+        parents=pool_P[moved.parents],
+        weights=moved.weights,
+        displacement=moved.displacement,
         novelty=novelty_M1[:, 0].astype(np.float64),
-        anchors=anchors_R,
-        spacing=spacing,
+        anchors=anchors.displacement,
+        spacing=search.spacing(real_RD, group_R, memory) if spacing is None else spacing,
+    )
+
+
+NOBODY = -1
+"""The group of candidates: they have no image of their own."""
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Latents [N, C, H, W] and their groups [N]."""
+
+    latents: np.ndarray
+    groups: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """How C moved M latents, none towards one of its own group."""
+
+    displacement: np.ndarray  # [M] float64
+    parents: np.ndarray  # [M, K] int64, rows of the pool
+    weights: np.ndarray  # [M, K] float64, summing to 1
+    nearest: float | None  # median distance to the nearest row, where that was looked for
+
+
+def _move(
+    z: _Pool, pool: _Pool, config: Correct, lambda_: float, memory: int,
+    latents_MCHW: np.ndarray | None = None,
+) -> _Moved:  # fmt: skip
+    """Apply C to whole latents; C(z) goes to `latents_MCHW`, where it is asked for."""
+    z_MD, pool_PD = flat(z.latents), flat(pool.latents)
+    metric = OPERATORS[config.operator].metric
+    found_MK, reach_MK = search.nearest_of_others(
+        z_MD, z.groups, pool_PD, pool.groups, config.neighbours, metric, memory
+    )
+    latents_MD = None if latents_MCHW is None else flat(latents_MCHW)
+    displacement_M, weights_MK = apply(z_MD, pool_PD, found_MK, config, lambda_, latents_MD)
+    nearest = float(np.median(reach_MK[:, 0])) if metric == "euclidean" else None
+    return _Moved(displacement_M, found_MK, weights_MK, nearest)
+
+
+def _move_windows(
+    z: _Pool, pool: _Pool, config: Correct, lambda_: float, memory: int,
+    latents_MCHW: np.ndarray | None = None,
+) -> _Moved:  # fmt: skip
+    """Apply C to every window towards its likes, and take the mean where windows overlap.
+
+    The parents are the rows that most windows were corrected towards, weighted by how often.
+    """
+    assert config.window is not None, "there are windows"
+    row_M1 = np.arange(len(z.latents))[:, None]
+    total_MCHW = np.zeros(z.latents.shape)
+    height, width = z.latents.shape[2:]
+    windows_HW = np.zeros((height, width))
+    times_MP = np.zeros((len(z.latents), len(pool.latents)))
+    for window in windows.cover(height, width, config.window, config.reach):
+        own_MCwh, likes_SPCwh = window.of(z.latents), window.likes(pool.latents)
+        shifts = len(likes_SPCwh)
+        likes = _Pool(likes_SPCwh.reshape(-1, *own_MCwh.shape[1:]), np.tile(pool.groups, shifts))
+        corrected_MCwh = np.empty(own_MCwh.shape, np.float32)
+        own = _Pool(np.ascontiguousarray(own_MCwh), z.groups)
+        moved = _move(own, likes, config, lambda_, memory, corrected_MCwh)
+        window.of(total_MCHW)[...] += corrected_MCwh
+        window.of(windows_HW[None, None])[...] += 1
+        np.add.at(times_MP, (row_M1, moved.parents % len(pool.latents)), 1)
+    total_MCHW /= windows_HW
+    displacement_M = np.linalg.norm(flat(total_MCHW - z.latents), axis=1)
+    if latents_MCHW is not None:
+        latents_MCHW[...] = total_MCHW
+    parents_MK = np.argsort(-times_MP, axis=1, kind="stable")[:, : config.neighbours]
+    weights_MK = np.take_along_axis(times_MP, parents_MK, axis=1)
+    return _Moved(
+        displacement_M, parents_MK, weights_MK / weights_MK.sum(axis=1, keepdims=True), None
     )
 
 

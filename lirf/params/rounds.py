@@ -33,9 +33,15 @@ class Sample(Section):
 
 
 class Correct(Section):
-    """The correction operator C, and the bank rows that it may pull towards."""
+    """The correction operator C, what it acts on, and the bank rows that it may pull towards.
+
+    `window` is the side of the squares of a latent that are corrected one by one, `reach` how far
+    aside the squares may lie that they are corrected towards, both in latent pixels.
+    """
 
     operator: Literal["slerp", "tangent"]
+    window: Annotated[int, Field(ge=2)] | None
+    reach: Whole
     references: Literal["bank", "real"]
     neighbours: Count
     temperature: Positive

@@ -1,4 +1,4 @@
-"""Which changed training images are found to be memorised: `python tests/benchmarks/near.py FOLDER`.
+"""Which changed training images are called memorised: `python tests/benchmarks/near.py FOLDER`.
 
 FOLDER holds the training images, its `heldout/` others. In features of ImageNet a limit of a third
 is held against the one that the training images give (`lirf.measure.memorised.calibrate`).

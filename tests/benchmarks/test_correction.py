@@ -21,7 +21,10 @@ from lirf.store.rows import Room, blocks
 
 SHAPE = (4, 32, 32)
 D = 4 * 32 * 32
-CONFIG = Correct(operator="tangent", references="real", neighbours=4, temperature=1.0, dimensions=2)
+CONFIG = Correct(
+    operator="tangent", window=None, reach=0, references="real",
+    neighbours=4, temperature=1.0, dimensions=2,
+)  # fmt: skip
 clock = pytest.mark.benchmark(timer=time.process_time)
 
 

@@ -17,7 +17,10 @@ from stages.correct import correct
 from stages.support.command import Out
 
 SPACE = Space("points", (4, 2, 2), (0.0,) * 4, (1.0,) * 4)
-CONFIG = Correct(operator="slerp", references="bank", neighbours=3, temperature=1.0, dimensions=2)
+CONFIG = Correct(
+    operator="slerp", window=None, reach=0, references="bank",
+    neighbours=3, temperature=1.0, dimensions=2,
+)  # fmt: skip
 IMAGES = 10
 
 

@@ -39,7 +39,13 @@ def params() -> Params:
     return numbers.model_copy(
         update={
             "correct": Correct(
-                operator="slerp", references="bank", neighbours=3, temperature=1.0, dimensions=2
+                operator="slerp",
+                window=None,
+                reach=0,
+                references="bank",
+                neighbours=3,
+                temperature=1.0,
+                dimensions=2,
             ),
             "admit": Admit.model_validate(POLICY),
             "rounds": rounds,

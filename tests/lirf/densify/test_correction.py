@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lirf.densify import correction
+from lirf.densify import correction, windows
 from lirf.densify.correction import Correction, measure
 from lirf.params import Correct
 from lirf.store.rows import Room
 
-CONFIG = Correct(operator="slerp", references="bank", neighbours=3, temperature=1.0, dimensions=1)
+CONFIG = Correct(
+    operator="slerp", window=None, reach=0, references="bank",
+    neighbours=3, temperature=1.0, dimensions=1,
+)  # fmt: skip
 CONFIGS = [
     CONFIG,
     CONFIG.model_copy(update={"references": "real"}),
@@ -112,3 +115,55 @@ def test_blocks_change_nothing_but_rounding(seed: int, config: Correct, rows: in
         parts = measure(*arguments)
     for name in ("latents", "weights", "displacement", "anchors"):
         np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), 1e-6, 1e-6)
+
+
+LOCAL = CONFIG.model_copy(
+    update={"operator": "tangent", "window": 2, "reach": 1, "references": "real"}
+)
+
+
+def squares(seed: int, count: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, 2, 4, 4), np.float32)
+
+
+@given(seeds)
+def test_one_window_as_large_as_a_latent_is_the_latent(seed: int):
+    z, bank = squares(seed, 4), squares(seed + 1, 10)
+    whole = corrected(z, bank, real=8, config=LOCAL.model_copy(update={"window": None}))
+    local = corrected(z, bank, real=8, config=LOCAL.model_copy(update={"window": 4}))
+    np.testing.assert_allclose(local.latents, whole.latents, rtol=1e-6)
+    np.testing.assert_allclose(local.displacement, whole.displacement, rtol=1e-5)
+    np.testing.assert_allclose(local.anchors, whole.anchors, rtol=1e-5)
+    np.testing.assert_array_equal(np.sort(local.parents), np.sort(whole.parents))
+
+
+@given(seeds)
+def test_windows_are_corrected_one_by_one_and_averaged_where_they_overlap(seed: int):
+    z, bank = squares(seed, 3), squares(seed + 1, 10)
+    total, times = np.zeros(z.shape), np.zeros((4, 4))
+    alone = LOCAL.model_copy(update={"window": None})
+    for window in windows.cover(4, 4, 2, reach=0):
+        done = corrected(window.of(z).copy(), window.of(bank[:8]).copy(), 8, config=alone)
+        window.of(total)[...] += done.latents
+        window.of(times[None, None])[...] += 1
+    local = corrected(z, bank, real=8, config=LOCAL.model_copy(update={"reach": 0}))
+    np.testing.assert_allclose(local.latents, total / times, rtol=1e-5, atol=1e-6)
+
+
+@given(seeds)
+def test_a_mosaic_of_real_squares_is_left_alone(seed: int):
+    """Each quarter is another image's, at its place: no square of it stands off the real ones."""
+    bank = squares(seed, 12)
+    z = bank[:1].copy()
+    z[:, :, :2, 2:], z[:, :, 2:, :2] = bank[2:3, :, :2, 2:], bank[4:5, :, 2:, :2]
+    apart = LOCAL.model_copy(update={"neighbours": 1, "dimensions": 0, "window": 2, "reach": 0})
+    z_near = corrected(z, bank, real=12, lambda_=1, config=apart)
+    corners = np.s_[:, :, ::3, ::3]  # where no other square overlaps
+    np.testing.assert_allclose(z_near.latents[corners], z[corners], atol=1e-6)
+    whole = corrected(z, bank, 12, 1, apart.model_copy(update={"window": None}))
+    assert z_near.displacement[0] < whole.displacement[0]
+
+
+def test_a_window_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"correct.window = 5: the latents are only 4 wide; lower"):
+        corrected(squares(0, 2), squares(1, 9), 8, config=LOCAL.model_copy(update={"window": 5}))
