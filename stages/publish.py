@@ -18,7 +18,7 @@ from stages.support.command import Out
 
 PACKAGES = ("diffusers", "lirf", "numpy", "safetensors", "torch", "torchdiffeq")
 
-UNRELATED = {"device", "deterministic", "memory", "page", "spaces", "spiral"}
+UNRELATED = {"device", "deterministic", "memory", "page", "pretrain", "spaces", "spiral"}
 """Parameters that a model does not depend on: of speed, of the page, of studies."""
 
 

@@ -9,7 +9,14 @@ from lirf.autoencoder import kinds
 from lirf.autoencoder import model as ae
 from lirf.autoencoder.frame import Frame
 from lirf.autoencoder.kinds import CONFIG, WEIGHTS
-from lirf.store import hub
+from lirf.store import files, hub
+
+START = "start"
+"""The name of the one that ships, which the study `pretrain` made."""
+
+SHIPPED = Path(__file__).parent / START
+SHA256 = "de255938a8fe86fd9c1339e402710b74f1df0d914d5050ca044ef25dbd215eef"
+"""Of its weights."""
 
 FOLDERS = ("", "vae/")
 """Where the autoencoder may lie: a pipeline's folder has it in `vae`."""
@@ -43,6 +50,8 @@ def find(config: params.Autoencoder) -> Path:
         ValueError: one line that says what is missing and where to put it.
     """
     assert config.pretrained is not None, "there is something to find"
+    if config.pretrained == START:
+        return _shipped()
     top = Path(config.pretrained).expanduser()
     if not top.is_dir():
         patterns = [place + name for place in FOLDERS for name in (CONFIG, WEIGHTS)]
@@ -60,6 +69,21 @@ def find(config: params.Autoencoder) -> Path:
         f"autoencoder.pretrained = {config.pretrained}: there is no {CONFIG} in it, nor in vae/;"
         " name a folder in diffusers' layout"
     )
+
+
+def _shipped() -> Path:
+    """Return the folder of the one that ships.
+
+    Raises:
+        ValueError: its weights are not those that are known.
+    """
+    path = SHIPPED / WEIGHTS
+    if not path.is_file() or files.sha256(path) != SHA256:
+        raise ValueError(
+            f"autoencoder.pretrained = {START}: {path} is missing or damaged; `git checkout"
+            f" {path.name}` in its folder brings it back"
+        )
+    return SHIPPED
 
 
 def name(pretrained: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 SEED = 0
 PER_CLASS = 10
@@ -75,6 +77,35 @@ def tissue() -> list[NamedImage]:
             slide_HWC[y : y + TILE, x : x + TILE],
         )
         for y, x in places
+    ]
+
+
+PHOTOGRAPHS = {
+    "astronaut.png": 2.0, "chelsea.png": 2.0, "coffee.png": 2.0, "rocket.jpg": 1.0,
+    "hubble_deep_field.jpg": 0.5, "ihc.png": 0.5, "retina.jpg": 0.5, "camera.png": 1.0,
+    "brick.png": 0.5, "grass.png": 0.5, "gravel.png": 0.5, "coins.png": 0.5, "moon.png": 0.3,
+    "china.jpg": 2.0, "flower.jpg": 2.0,
+}  # fmt: skip
+"""Of scikit-image, and the last two of scikit-learn; how often a crop comes of each, relatively."""
+
+
+def photographs() -> list[tuple[float, Image.Image]]:
+    """Return pictures of many kinds, RGB, each with its weight in `PHOTOGRAPHS`.
+
+    Sources: scikit-image's pictures are in the public domain or free of known restrictions (NASA,
+    SpaceX, Brooklyn Museum and others; its documentation names each). scikit-learn's two are by
+    danielbuechele and vultilion on Flickr, Creative Commons Attribution 2.0.
+    """
+    import skimage  # noqa: PLC0415 - as above
+    import sklearn  # noqa: PLC0415
+
+    folders = (
+        Path(str(skimage.__file__)).parent / "data",
+        Path(str(sklearn.__file__)).parent / "datasets" / "images",
+    )
+    return [
+        (weight, Image.open(next(f / name for f in folders if (f / name).is_file())).convert("RGB"))
+        for name, weight in PHOTOGRAPHS.items()
     ]
 
 

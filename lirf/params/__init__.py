@@ -8,12 +8,12 @@ from lirf.params.networks import MLP, Initialize, Transformer
 from lirf.params.reading import load, read, validate
 from lirf.params.root import BANK_ZERO, Params
 from lirf.params.rounds import Admit, Correct, Model, Round, Sample
-from lirf.params.studies import Spiral, SpiralLoop
+from lirf.params.studies import Pretrain, Spiral, SpiralLoop
 from lirf.params.training import StopOn, Train
 
 __all__ = [
     "BANK_ZERO", "MLP", "Admit", "Augmentation", "Autoencoder", "Correct", "Count", "Diagnose",
     "Dino", "Encode", "Evaluate", "Fraction", "Initialize", "Midpoints", "Model", "Name", "Page",
-    "Params", "Prepare", "Publish", "Round", "Sample", "Section", "Seed", "Spiral", "SpiralLoop",
-    "StopOn", "Train", "Transformer", "Vision", "load", "read", "validate",
+    "Params", "Prepare", "Pretrain", "Publish", "Round", "Sample", "Section", "Seed", "Spiral",
+    "SpiralLoop", "StopOn", "Train", "Transformer", "Vision", "load", "read", "validate",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from lirf.params.latents import Autoencoder, Encode
 from lirf.params.measures import Diagnose, Evaluate, Page, Publish
 from lirf.params.networks import Initialize
 from lirf.params.rounds import Admit, Correct, Model, Round, Sample
-from lirf.params.studies import Spiral
+from lirf.params.studies import Pretrain, Spiral
 from lirf.params.training import Train
 
 BANK_ZERO = "r00"
@@ -41,6 +41,7 @@ class Params(Section):
     rounds: Annotated[dict[Name, Round], Field(min_length=1)]
     models: dict[Name, Model]
     spaces: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+    pretrain: Pretrain
     spiral: Spiral
 
     @model_validator(mode="after")

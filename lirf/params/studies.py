@@ -1,4 +1,4 @@
-"""The section `spiral`: the study of 2-d toy points."""
+"""The sections `spiral` and `pretrain`: of studies beside the workflow."""
 
 from __future__ import annotations
 
@@ -6,9 +6,53 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from lirf.params.base import Count, Fraction, NonNegative, Positive, Section, Seed, Share, Whole
+from lirf.params.base import (
+    Count,
+    Decay,
+    Fraction,
+    NonNegative,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    Whole,
+)
 from lirf.params.networks import MLP
 from lirf.params.rounds import Admit, Correct
+
+
+class Pretrain(Section):
+    """The autoencoder that ships: its size, and its training on crops of bundled photographs."""
+
+    seed: Seed
+    width: Count
+    blocks: Annotated[tuple[Whole, ...], Field(min_length=2, max_length=5, strict=False)]
+    latent_channels: Annotated[int, Field(ge=1, le=16)]
+    side: Annotated[int, Field(ge=16)]
+    steps: Count
+    batch: Count
+    learning_rate: Positive
+    ema_decay: Decay
+    feature_weight: NonNegative
+    featured: Count
+    noise: NonNegative
+    shrunk: Fraction
+    pull: NonNegative
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.featured > self.batch:
+            raise ValueError(
+                f"pretrain.featured = {self.featured}: must not exceed pretrain.batch ="
+                f" {self.batch}"
+            )
+        factor = 2 ** (len(self.blocks) - 1)
+        if self.side % factor:
+            raise ValueError(
+                f"pretrain.side = {self.side}: not divisible by {factor}, which"
+                f" {len(self.blocks)} pretrain.blocks need"
+            )
+        return self
 
 
 class PointAugmentation(Section):

@@ -1,5 +1,6 @@
 """Pretrained autoencoders of many shapes: the same latents and images as the model as it was."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 import torch
 
 from lirf import params
+from lirf.autoencoder import kinds, pretrained
 from lirf.autoencoder import model as ae
-from lirf.autoencoder import pretrained
 from lirf.autoencoder.frame import Frame, in_channels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -27,6 +28,24 @@ def chosen(name: Path | str, **changes: Any) -> params.Autoencoder:
 def folder(tmp_path: Path) -> Path:
     foreign.make().save_pretrained(tmp_path / "others")
     return tmp_path / "others"
+
+
+def test_the_one_that_ships_is_found_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    model = pretrained.load(chosen("start"), 3, 32).model
+    assert (kinds.factor(model), kinds.latent_channels(model)) == (4, 4)
+    assert pretrained.name("start") == "start"
+    size = (pretrained.SHIPPED / kinds.WEIGHTS).stat().st_size
+    assert size < 2 * 2**20
+
+
+def test_a_damaged_one_is_not_begun_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shutil.copytree(pretrained.SHIPPED, tmp_path / "start")
+    with (tmp_path / "start" / kinds.WEIGHTS).open("ab") as stream:
+        stream.write(b"0")
+    monkeypatch.setattr(pretrained, "SHIPPED", tmp_path / "start")
+    with pytest.raises(ValueError, match=r"pretrained = start: .*damaged; `git checkout"):
+        pretrained.load(chosen("start"), 3, 32)
 
 
 @pytest.mark.parametrize(("latent", "levels"), [(1, 1), (4, 4), (16, 2), (32, 5)])

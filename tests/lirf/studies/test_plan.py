@@ -116,7 +116,8 @@ def test_a_recipe_comes_before_its_data_sets_own_numbers():
     runs = plan.unroll(agreed(document), ROOT, "plan.yaml")
     faces = next(r.params for r in runs if (r.dataset, r.method) == ("faces", "plain"))
     photos = recipes.load(ROOT, "photo64").params
-    assert faces.correct.neighbours == photos["correct.neighbours"] != BASE["correct"]["neighbours"]
+    limit = photos["train.refined_t_max"]
+    assert faces.train.refined_t_max == limit != BASE["train"]["refined_t_max"]
     assert faces.evaluate.features == photos["evaluate.features"]
     assert (faces.prepare.resolution, faces.prepare.images) == (32, "images/faces")
     document = changed("datasets/faces/recipe", "portraits")

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from lirf import params
+from lirf.params import recipes
 from stages import cli
 
 ROOT = Path(__file__).parents[3]
@@ -31,7 +32,7 @@ def test_a_folder_and_a_recipe_become_params(project: Path, capsys: pytest.Captu
     assert (found.prepare.images, found.prepare.resolution) == ("my pictures", 64)
     told = capsys.readouterr().out
     assert "my pictures: 2 images to train on, 1 held out" in told
-    assert "time: not measured as a whole; " in told
+    assert f"time: {recipes.load(ROOT, 'photo64').time}; " in told
     assert "uv run dvc repro" in told
     assert {path.name for path in project.iterdir()} == {"my pictures", "params.yaml", "recipes"}
 
