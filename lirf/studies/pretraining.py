@@ -49,12 +49,9 @@ class Photographs:
         levels, weights = [], []
         for weight, picture in weighted:
             for size in SIZES:
-                width, height = round(picture.width * size), round(picture.height * size)
-                if min(width, height) >= side + MARGIN:
-                    whole = size == 1
-                    resized = (
-                        picture if whole else picture.resize((width, height), Resampling.LANCZOS)
-                    )
+                shape = round(picture.width * size), round(picture.height * size)
+                if min(shape) >= side + MARGIN:
+                    resized = picture if size == 1 else picture.resize(shape, Resampling.LANCZOS)
                     levels.append(np.asarray(resized))
                     weights.append(weight)
         return cls(levels, np.array(weights) / sum(weights))
