@@ -7,10 +7,12 @@ from lirf.networks.mlp import VelocityMLP
 
 def test_every_layer_counts_from_the_start():
     """The output is zero, but its gradient, once there is one, reaches every layer."""
+    torch.manual_seed(0)
     built = VelocityMLP((2, 1, 1), width=8, depth=3)
     x, t = torch.randn(4, 2, 1, 1), torch.rand(4)
     assert not built(x, t).any()
-    torch.nn.init.ones_(built.output.weight)
+    # Not ones: what is normalised sums to zero, and so would do its gradient.
+    torch.nn.init.normal_(built.output.weight)
     (built(x, t) * torch.randn(4, 2, 1, 1)).sum().backward()
     for name, weight in built.named_parameters():
         if name.startswith(("expand", "contract")):
