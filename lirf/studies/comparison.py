@@ -128,8 +128,12 @@ def judge(plan: Plan, summaries: Summaries) -> dict[tuple[str, str], tuple[bool,
         methods = [plan.judged, *([one.against] if one.against else [])]
         for dataset in one.datasets or plan.studies[plan.headline].datasets:
             known = summaries.get((plan.headline, dataset), {})
-            means = [known[method].mean(one.metric) for method in methods if method in known]
-            if len(means) == len(methods) and not any(map(math.isnan, means)):
+            if not known.keys() >= {*methods}:
+                continue
+            means = [known[method].mean(one.metric) for method in methods]
+            if one.heldout:
+                means.append(known[plan.judged].mean(one.control))
+            if not any(map(math.isnan, means)):
                 figure = one.figure(*means)
                 found[one.words, dataset] = one.at_least <= figure <= one.at_most, f"{figure:.3g}"
     return found

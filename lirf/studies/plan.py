@@ -67,13 +67,16 @@ class Study(Section):
 class Target(Section):
     """What the judged method shall reach: a bound on a mean, or on its ratio to `against`'s.
 
-    With `distance_from`, means are replaced by how far they are from that number.
+    With `distance_from`, means are replaced by how far they are from that number. `heldout` takes
+    the same number of held-out images in the samples' place off the mean, or divides the mean by
+    it.
     """
 
     metric: str
     datasets: list[Name] | None = None  # None: all of the headline study
     against: Word | None = None
     distance_from: float | None = None
+    heldout: Literal["difference", "ratio"] | None = None
     at_least: float = -math.inf
     at_most: float = math.inf
 
@@ -84,7 +87,19 @@ class Target(Section):
             raise ValueError(f"metric = {self.metric}: no such metric; there are {known}")
         if math.isinf(self.at_least) and math.isinf(self.at_most):
             raise ValueError(f"the target for {self.metric} needs `at_least` or `at_most`")
+        if self.heldout and not self.control:
+            raise ValueError(f"the target for {self.metric}: held-out images have no such number")
+        if self.heldout and (self.against or self.distance_from is not None):
+            raise ValueError(
+                f"the target for {self.metric}: `heldout` goes with neither `against` nor"
+                " `distance_from`; remove one"
+            )
         return self
+
+    @property
+    def control(self) -> str:
+        """The key of the same number of held-out images; empty where there is none."""
+        return next(metric.control for metric in JUDGED if metric.key == self.metric)
 
     @property
     def words(self) -> str:
@@ -92,15 +107,20 @@ class Target(Section):
         whole = self.distance_from is None
         start = self.metric if whole else f"distance of {self.metric} from {self.distance_from:g}"
         start += f" relative to {self.against}" if self.against else ""
+        start += {"difference": " less held-out", "ratio": " relative to held-out"}.get(
+            self.heldout or "", ""
+        )
         bounds = {"≥": self.at_least, "≤": self.at_most}
         ends = [f"{sign} {bound:g}" for sign, bound in bounds.items() if math.isfinite(bound)]
         return f"{start} {' and '.join(ends)}"
 
     def figure(self, *means: float) -> float:
-        """Return what is bounded: of the judged method's mean, and of `against`'s."""
+        """Return what is bounded: of the judged method's mean, and of what it is held against."""
+        if self.heldout == "difference":
+            return means[0] - means[1]
         if self.distance_from is not None:
             means = tuple(abs(value - self.distance_from) for value in means)
-        return ratio(*means) if self.against else means[0]
+        return ratio(*means) if self.against or self.heldout else means[0]
 
 
 def ratio(value: float, reference: float) -> float:

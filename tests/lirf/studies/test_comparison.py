@@ -51,6 +51,8 @@ PLAN = params.validate(
             {"metric": "recall", "against": "plain", "at_least": 2, "datasets": ["digits"]},
             {"metric": "density", "distance_from": 1, "against": "plain", "at_most": 1},
             {"metric": "coverage", "against": "oracle", "at_least": 1},
+            {"metric": "memorised", "heldout": "difference", "at_most": 0.02},
+            {"metric": "sharpness", "heldout": "ratio", "at_least": 0.85, "at_most": 1.15},
         ],
     },
     "plan",
@@ -58,7 +60,8 @@ PLAN = params.validate(
 MEASURED: dict[str, Any] = {
     "memorised": 0.5, "precision": 0.9, "recall": 0.1, "density": 1.5, "coverage": 0.5,
     "frechet": 2.0, "frechet_reason": None, "vendi": 12.0, "bank_rows": 100, "admitted": None,
-    "train_steps": 100, "seconds": 3.5, "ran": "1 of 7",
+    "train_steps": 100, "seconds": 3.5, "ran": "1 of 7", "memorised_heldout": 0.0,
+    "sharpness": 8.0, "sharpness_heldout": 10.0,
 }  # fmt: skip
 PROTOCOL: dict[str, Any] = {
     "n_fake": 1000, "n_train": 100, "n_reference": 1697, "reference": "heldout", "flip": False,
@@ -205,6 +208,8 @@ def test_verdicts():
         ("recall relative to plain ≥ 2", "digits"): (True, "3"),
         ("distance of density from 1 relative to plain ≤ 1", "digits"): (True, "0.4"),
         ("coverage relative to oracle ≥ 1", "digits"): (True, "1.12"),
+        ("memorised less held-out ≤ 0.02", "digits"): (True, "0.01"),
+        ("sharpness relative to held-out ≥ 0.85 and ≤ 1.15", "digits"): (False, "0.8"),
     }
 
 

@@ -140,6 +140,16 @@ def test_the_oracle_stands_behind_the_rows_that_it_chooses_among():
         ("targets", [{"metric": "copy", "at_most": 1}], "metric = copy: no such metric; there"),
         ("targets", [{"metric": "memorised"}], "needs `at_least` or `at_most`"),
         ("targets", [{"metric": "recall", "against": "x", "at_least": 1}], "targets.0.against = x"),
+        (
+            "targets",
+            [{"metric": "recall", "heldout": "ratio", "at_least": 1}],
+            "recall: held-out images have no such number",
+        ),
+        (
+            "targets",
+            [{"metric": "sharpness", "heldout": "ratio", "against": "plain", "at_least": 1}],
+            "`heldout` goes with neither `against` nor `distance_from`; remove one",
+        ),
         ("studies/methods/rows/lirf/target", "final", "target = 'final': should be 'loop' or"),
         ("studies/methods/datasets", ["digit"], "studies.methods.datasets: digit: no such data"),
         ("studies/methods/rows/steps/label", "steps", "needs a {} for each of the 1 keys"),
