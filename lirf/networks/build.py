@@ -12,9 +12,11 @@ from torch import nn
 
 from lirf.networks.mlp import VelocityMLP
 from lirf.networks.transformer import VelocityTransformer
+from lirf.networks.unet import VelocityUNet
 
 KINDS = {
     "transformer": (VelocityTransformer, ("patch", "width", "depth", "heads")),
+    "unet": (VelocityUNet, ("width", "levels", "depth", "attention")),
     "mlp": (VelocityMLP, ("width", "depth")),
 }
 """Every kind of network: its class, and the sizes that it takes."""
@@ -39,7 +41,7 @@ def build(config: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
         raise ValueError(f"initialize.network.{key}: unknown for kind {kind}; remove it")
     sizes = {**{key: config.get(key) for key in keys}, "labels": config.get("labels", 0)}
     for key, value in sizes.items():
-        least = 0 if key == "labels" else 1
+        least = 0 if key in ("labels", "attention") else 1
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(
                 f"initialize.network.{key} = {value!r}: must be a whole number, {least} or more"

@@ -64,10 +64,10 @@ def split(modulation: Tensor, depth: int, parts: int) -> list[tuple[Tensor, ...]
     return [*blocks, pieces[-2:]]
 
 
-def to_zero(layer: nn.Linear) -> None:
+def to_zero(layer: nn.Linear | nn.Conv2d) -> None:
     """Set weights and bias to zero."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 def require_shape(x_BCHW: Tensor, shape: tuple[int, ...]) -> None:

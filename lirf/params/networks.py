@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lirf.params.base import Count, Section, Seed
+from lirf.params.base import Count, Section, Seed, Whole
 
 
 class Transformer(Section):
@@ -17,6 +17,16 @@ class Transformer(Section):
     width: Count
     depth: Count
     heads: Count
+
+
+class UNet(Section):
+    """Residual convolutions on a pyramid of grids, conditioned on t by shift and scale."""
+
+    kind: Literal["unet"]
+    width: Count  # channels of the finest grid; each coarser one has twice as many
+    levels: Count  # grids, each of half the side
+    depth: Count  # blocks of a grid on the way down, one more on the way up
+    attention: Whole  # how many of the coarsest grids attend
 
 
 class MLP(Section):
@@ -32,4 +42,4 @@ class Initialize(Section):
 
     seed: Seed
     prediction: Literal["velocity", "data"]
-    network: Annotated[Transformer | MLP, Field(discriminator="kind")]
+    network: Annotated[Transformer | UNet | MLP, Field(discriminator="kind")]

@@ -87,9 +87,15 @@ def _header(name: str, recipe: Recipe) -> str:
 
 
 def _changes(node: Node, value: Any, text: str, where: str) -> Iterator[tuple[Node, Any]]:
-    """Yield the parts of a YAML document that are not as in `value`, and what they shall be."""
+    """Yield the parts of a YAML document that are not as in `value`, and what they shall be.
+
+    A mapping in one line is a part by itself where it shall have other keys.
+    """
     if isinstance(node, MappingNode) and isinstance(value, dict):
         below = {key.value: one for key, one in node.value}
+        if below.keys() != value.keys() and node.flow_style:
+            yield node, value
+            return
         if below.keys() != value.keys():
             odd = ", ".join(sorted(below.keys() ^ value.keys()))
             raise ValueError(f"{where}: {odd}: a recipe keeps the names of the shipped params.yaml")
@@ -100,7 +106,7 @@ def _changes(node: Node, value: Any, text: str, where: str) -> Iterator[tuple[No
 
 
 def _span(node: Node) -> tuple[int, int]:
-    """Return where a scalar, or a list in one line, begins and ends in the text."""
+    """Return where a scalar, or a list or mapping in one line, begins and ends in the text."""
     return node.start_mark.index, node.end_mark.index
 
 
@@ -110,5 +116,7 @@ def _value(text: str) -> Any:
 
 def _written(value: Any) -> str:
     """Write a value in one line: YAML reads JSON, and words as they are."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_written(one)}' for key, one in value.items())}}}"
     bare = isinstance(value, str) and PLAIN.fullmatch(value) and _value(value) == value
     return value if bare else json.dumps(value, ensure_ascii=False)

@@ -9,7 +9,9 @@ from lirf.networks.build import build
 from lirf.networks.condition import Condition
 
 TRANSFORMER = {"kind": "transformer", "patch": 2, "width": 16, "depth": 2, "heads": 2}
+UNET = {"kind": "unet", "width": 16, "levels": 2, "depth": 1, "attention": 1}
 PERCEPTRON = {"kind": "mlp", "width": 16, "depth": 2}
+NETWORKS = [TRANSFORMER, UNET, PERCEPTRON]
 SHAPE = (3, 4, 6)
 
 
@@ -29,18 +31,22 @@ def randomised(config: dict, shape: tuple[int, ...]) -> torch.nn.Module:
     channels=st.integers(1, 5),
     grid=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     patch=st.integers(1, 3),
-    kind=st.sampled_from(["transformer", "mlp"]),
+    kind=st.sampled_from(["transformer", "unet", "mlp"]),
 )
 def test_output_has_the_input_s_shape_and_starts_at_zero(batch, channels, grid, patch, kind):
     shape = (channels, grid[0] * patch, grid[1] * patch)
-    config = {**TRANSFORMER, "patch": patch} if kind == "transformer" else PERCEPTRON
+    config = {
+        "transformer": {**TRANSFORMER, "patch": patch},
+        "unet": {**UNET, "levels": 1 + (patch == 2)},
+        "mlp": PERCEPTRON,
+    }[kind]
     x = torch.randn(batch, *shape)
     output = build(config, shape)(x, torch.rand(batch))
     assert output.shape == x.shape
     assert torch.equal(output, torch.zeros_like(x))
 
 
-@pytest.mark.parametrize("config", [TRANSFORMER, PERCEPTRON])
+@pytest.mark.parametrize("config", NETWORKS)
 def test_gradient_reaches_every_parameter(config: dict):
     built = randomised(config, SHAPE)
     built(torch.randn(5, *SHAPE), torch.rand(5)).square().mean().backward()
@@ -49,7 +55,7 @@ def test_gradient_reaches_every_parameter(config: dict):
         assert parameter.grad.abs().max() > 0, name
 
 
-@pytest.mark.parametrize("config", [TRANSFORMER, PERCEPTRON])
+@pytest.mark.parametrize("config", NETWORKS)
 def test_a_sample_depends_on_its_own_point_and_time_only(config: dict):
     built = randomised(config, SHAPE)
     x, t = torch.randn(4, *SHAPE), torch.tensor([0.0, 0.3, 0.7, 1.0])
@@ -61,7 +67,7 @@ def test_a_sample_depends_on_its_own_point_and_time_only(config: dict):
     assert (together - later).abs().amax(dim=(1, 2, 3)).min() > 1e-3
 
 
-@pytest.mark.parametrize("config", [TRANSFORMER, PERCEPTRON])
+@pytest.mark.parametrize("config", NETWORKS)
 def test_a_label_of_zeros_is_no_label_and_no_other_label_is(config: dict):
     built = randomised({**config, "labels": 3}, SHAPE)
     x, t = torch.randn(4, *SHAPE), torch.rand(4)
@@ -72,7 +78,7 @@ def test_a_label_of_zeros_is_no_label_and_no_other_label_is(config: dict):
     assert moved[3] < 1e-5
 
 
-@pytest.mark.parametrize("config", [TRANSFORMER, PERCEPTRON])
+@pytest.mark.parametrize("config", NETWORKS)
 def test_labels_add_one_parameter_of_zeros_and_change_no_other(config: dict):
     built = []
     for labels in ({}, {"labels": 0}, {"labels": 3}):
@@ -88,7 +94,7 @@ def test_labels_add_one_parameter_of_zeros_and_change_no_other(config: dict):
     assert not others[1][0]["time.label"].any()
 
 
-@pytest.mark.parametrize("config", [TRANSFORMER, PERCEPTRON])
+@pytest.mark.parametrize("config", NETWORKS)
 @pytest.mark.parametrize("labels", [0, 3])
 def test_labels_of_another_length_are_refused(config: dict, labels: int):
     built = build({**config, "labels": labels}, SHAPE)
@@ -106,7 +112,7 @@ def test_labels_of_another_length_are_refused(config: dict, labels: int):
         ({"patch": 0}, "patch"),
         ({"depth": None}, "depth"),
         ({"depth": True}, "depth"),
-        ({"kind": "unet"}, "kind"),
+        ({"kind": "perceptron"}, "kind"),
         ({"colour": 1}, "colour"),
         ({"labels": -1}, "labels"),
         ({"labels": True}, "labels"),
@@ -118,7 +124,7 @@ def test_a_mistake_in_the_config_is_one_line_that_names_the_key(change: dict, ke
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("config", [TRANSFORMER, PERCEPTRON])
+@pytest.mark.parametrize("config", NETWORKS)
 def test_latents_of_another_shape_are_refused(config: dict):
     with pytest.raises(ValueError, match="3 x 4 x 4: this network was built for 3 x 4 x 6"):
         build(config, SHAPE)(torch.zeros(1, 3, 4, 4), torch.zeros(1))

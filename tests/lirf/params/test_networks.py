@@ -17,7 +17,7 @@ import pytest
         (
             "kind: transformer",
             "kind: former",
-            "initialize.network.kind = 'former': must be one of 'transformer', 'mlp'",
+            "initialize.network.kind = 'former': must be one of 'transformer', 'unet', 'mlp'",
         ),
         ("depth: 4", "depth: 0", "initialize.network.depth = 0: should be greater"),
         (
