@@ -16,7 +16,7 @@ from lirf.networks.unet import VelocityUNet
 
 KINDS = {
     "transformer": (VelocityTransformer, ("patch", "width", "depth", "heads")),
-    "unet": (VelocityUNet, ("width", "levels", "depth", "attention")),
+    "unet": (VelocityUNet, ("patch", "width", "levels", "depth", "attention")),
     "mlp": (VelocityMLP, ("width", "depth")),
 }
 """Every kind of network: its class, and the sizes that it takes."""

@@ -18,13 +18,14 @@ class VelocityUNet(nn.Module):
 
     After Ronneberger et al. 2015 (arXiv 1505.04597) and the network of DDPM (arXiv 2006.11239). It
     treats every place alike, whereas a transformer learns from the images what is near to what.
-    Grids are [H, W] / 2^k of `width` * 2^k channels for k < `levels`, each with `depth` blocks on
-    the way down and one more on the way up; the `attention` coarsest also attend.
+    Grids are [H, W] / `patch` / 2^k of `width` * 2^k channels for k < `levels`, each with `depth`
+    blocks on the way down and one more on the way up; the `attention` coarsest also attend.
     """
 
     def __init__(
         self,
         shape: tuple[int, ...],
+        patch: int,
         width: int,
         levels: int,
         depth: int,
@@ -32,23 +33,12 @@ class VelocityUNet(nn.Module):
         labels: int = 0,
     ):
         super().__init__()
+        check(shape, patch, width, levels, attention)
         channels, height, breadth = shape
-        factor = 2 ** (levels - 1)
-        if height % factor or breadth % factor:
-            raise ValueError(
-                f"initialize.network.levels = {levels}: halves the latents' sides, {height} x"
-                f" {breadth}, {levels - 1} times, which leaves a rest; take fewer"
-            )
-        if width % 4:
-            raise ValueError(f"initialize.network.width = {width}: must be a multiple of 4")
-        if attention > levels:
-            raise ValueError(
-                f"initialize.network.attention = {attention}: must be at most levels = {levels}"
-            )
-        self.shape = (channels, height, breadth)
+        self.shape, self.patch = (channels, height, breadth), patch
         told = 4 * width
         self.time = Embedding(told, labels)
-        self.embed = nn.Conv2d(channels, width, 3, padding=1)
+        self.embed = nn.Conv2d(channels * patch**2, width, 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         now, kept = width, [width]
         for level in range(levels):
@@ -67,9 +57,10 @@ class VelocityUNet(nn.Module):
                 self.up.append(Block(now + kept.pop(), width * 2**level, told, attend))
                 now = width * 2**level
             if level:
-                self.up.append(Double(now))
+                self.up.append(Double(now, now // 2))
+                now //= 2
         self.normalise = nn.GroupNorm(groups(now), now)
-        self.output = nn.Conv2d(now, channels, 3, padding=1)
+        self.output = nn.Conv2d(now, channels * patch**2, 3, padding=1)
         to_zero(self.output)
 
     def forward(self, x_BCHW: Tensor, t_B: Tensor, condition: Condition = NULL) -> Tensor:
@@ -80,7 +71,7 @@ class VelocityUNet(nn.Module):
         """
         require_shape(x_BCHW, self.shape)
         told_BE = functional.silu(self.time(t_B, condition))
-        h_BWhw = self.embed(x_BCHW)
+        h_BWhw = self.embed(functional.pixel_unshuffle(x_BCHW, self.patch))
         kept = [h_BWhw]
         for layer in self.down:
             h_BWhw = layer(h_BWhw, told_BE)
@@ -91,7 +82,30 @@ class VelocityUNet(nn.Module):
             if isinstance(layer, Block):
                 h_BWhw = torch.cat([h_BWhw, kept.pop()], dim=1)
             h_BWhw = layer(h_BWhw, told_BE)
-        return self.output(functional.silu(self.normalise(h_BWhw)))
+        out_BPhw = self.output(functional.silu(self.normalise(h_BWhw)))
+        return functional.pixel_shuffle(out_BPhw, self.patch)
+
+
+def check(shape: tuple[int, ...], patch: int, width: int, levels: int, attention: int) -> None:
+    """Raise ValueError, one line that names the key, unless such a network can be built."""
+    _, height, breadth = shape
+    if height % patch or breadth % patch:
+        raise ValueError(
+            f"initialize.network.patch = {patch}: must divide the latents' sides,"
+            f" {height} x {breadth}"
+        )
+    sides = height // patch, breadth // patch
+    if any(side % 2 ** (levels - 1) for side in sides):
+        raise ValueError(
+            f"initialize.network.levels = {levels}: halves {sides[0]} x {sides[1]} patches"
+            f" {levels - 1} times, which leaves a rest; take fewer"
+        )
+    if width % 4:
+        raise ValueError(f"initialize.network.width = {width}: must be a multiple of 4")
+    if attention > levels:
+        raise ValueError(
+            f"initialize.network.attention = {attention}: must be at most levels = {levels}"
+        )
 
 
 class Block(nn.Module):
@@ -150,15 +164,15 @@ class Halve(nn.Module):
 
 
 class Double(nn.Module):
-    """Twice the side of a grid."""
+    """Twice the side of a grid, of fewer channels: convolved while it is small, which is cheap."""
 
-    def __init__(self, width: int):
+    def __init__(self, before: int, after: int):
         super().__init__()
-        self.convolve = nn.Conv2d(width, width, 3, padding=1)
+        self.convolve = nn.Conv2d(before, after, 3, padding=1)
 
     def forward(self, x_BWhw: Tensor, told_BE: Tensor) -> Tensor:  # noqa: ARG002 - as every layer
-        """Return [B, W, 2 h, 2 w]."""
-        return self.convolve(functional.interpolate(x_BWhw, scale_factor=2.0, mode="nearest"))
+        """Return [B, after, 2 h, 2 w] of [B, before, h, w]."""
+        return functional.interpolate(self.convolve(x_BWhw), scale_factor=2.0, mode="nearest")
 
 
 def groups(width: int) -> int:

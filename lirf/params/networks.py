@@ -23,6 +23,7 @@ class UNet(Section):
     """Residual convolutions on a pyramid of grids, conditioned on t by shift and scale."""
 
     kind: Literal["unet"]
+    patch: Count
     width: Count  # channels of the finest grid; each coarser one has twice as many
     levels: Count  # grids, each of half the side
     depth: Count  # blocks of a grid on the way down, one more on the way up

@@ -9,7 +9,7 @@ from lirf.networks.build import build
 from lirf.networks.condition import Condition
 
 TRANSFORMER = {"kind": "transformer", "patch": 2, "width": 16, "depth": 2, "heads": 2}
-UNET = {"kind": "unet", "width": 16, "levels": 2, "depth": 1, "attention": 1}
+UNET = {"kind": "unet", "patch": 1, "width": 16, "levels": 2, "depth": 1, "attention": 1}
 PERCEPTRON = {"kind": "mlp", "width": 16, "depth": 2}
 NETWORKS = [TRANSFORMER, UNET, PERCEPTRON]
 SHAPE = (3, 4, 6)
@@ -37,7 +37,7 @@ def test_output_has_the_input_s_shape_and_starts_at_zero(batch, channels, grid, 
     shape = (channels, grid[0] * patch, grid[1] * patch)
     config = {
         "transformer": {**TRANSFORMER, "patch": patch},
-        "unet": {**UNET, "levels": 1 + (patch == 2)},
+        "unet": {**UNET, "patch": patch, "levels": 1},
         "mlp": PERCEPTRON,
     }[kind]
     x = torch.randn(batch, *shape)
