@@ -46,7 +46,7 @@ def test_a_recipe_is_written_and_nothing_of_it_is_left(folder: Path, name: str):
     assert list(found.autoencoder.widths) == wanted["autoencoder.widths"]
     assert found.initialize.network.model_dump() == wanted["initialize.network"]
     steps = [found.models[one].steps for one in found.loop]
-    assert sum(steps) == found.models["baseline"].steps == wanted["loop.steps"]
+    assert sum(steps) == found.models["baseline"].steps == wanted["models.baseline.steps"]
     assert written(folder, "digits", "data/digits") == params.load(SHIPPED)
 
 
