@@ -1,4 +1,4 @@
-"""Time and condition as a vector, and how it modulates a network's layers.
+"""What networks share: time and condition as a vector, how it modulates, attention, patches.
 
 Exported models carry a copy of this file.
 """
@@ -68,6 +68,29 @@ def to_zero(layer: nn.Linear | nn.Conv2d) -> None:
     """Set weights and bias to zero."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
+
+
+def attend(qkv_BTE: Tensor, heads: int) -> Tensor:
+    """Return multi-head attention [B, T, W] of queries, keys and values side by side, E = 3 W."""
+    qkv_3BhTd = qkv_BTE.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+    query_BhTd, key_BhTd, value_BhTd = qkv_3BhTd.unbind(0)
+    mixed_BhTd = functional.scaled_dot_product_attention(query_BhTd, key_BhTd, value_BhTd)
+    return mixed_BhTd.transpose(1, 2).flatten(2)
+
+
+def grid(shape: tuple[int, ...], patch: int) -> tuple[int, int]:
+    """Return how many patches latents [C, H, W] have down and across.
+
+    Raises:
+        ValueError: one line that names the key: they do not divide the latents.
+    """
+    _, height, breadth = shape
+    if height % patch or breadth % patch:
+        raise ValueError(
+            f"initialize.network.patch = {patch}: must divide the latents' sides,"
+            f" {height} x {breadth}"
+        )
+    return height // patch, breadth // patch
 
 
 def require_shape(x_BCHW: Tensor, shape: tuple[int, ...]) -> None:

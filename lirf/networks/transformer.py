@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lirf.networks.condition import NULL, Condition
-from lirf.networks.embedding import Embedding, modulate, require_shape, split, to_zero
+from lirf.networks.embedding import Embedding, attend, grid, modulate, require_shape, split, to_zero
 
 EXPANSION = 4  # hidden width of a block's perceptron, in widths
 
@@ -33,11 +33,7 @@ class VelocityTransformer(nn.Module):
     ):
         super().__init__()
         channels, height, breadth = shape
-        if height % patch or breadth % patch:
-            raise ValueError(
-                f"initialize.network.patch = {patch}: must divide the latents' sides,"
-                f" {height} x {breadth}"
-            )
+        patches = grid(shape, patch)
         if width % heads:
             raise ValueError(f"initialize.network.heads = {heads}: must divide width = {width}")
         if width % 4:
@@ -48,8 +44,7 @@ class VelocityTransformer(nn.Module):
         self.modulation = nn.Linear(width, width * (6 * depth + 2))
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.output = nn.Linear(width, channels * patch**2)
-        grid = (height // patch, breadth // patch)
-        self.register_buffer("positions", sine_cosine_positions(grid, width), persistent=False)
+        self.register_buffer("positions", sine_cosine_positions(patches, width), persistent=False)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
@@ -92,9 +87,7 @@ class Block(nn.Module):
 
     def attend(self, h_BTW: Tensor) -> Tensor:
         """Return multi-head self-attention over the tokens [B, T, W]."""
-        qkv_3BhTd = self.qkv(h_BTW).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed_BhTd = functional.scaled_dot_product_attention(*qkv_3BhTd.unbind(0))
-        return self.project(mixed_BhTd.transpose(1, 2).flatten(2))
+        return self.project(attend(self.qkv(h_BTW), self.heads))
 
 
 def patchify(x_BCHW: Tensor, patch: int) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lirf.networks.condition import NULL, Condition
-from lirf.networks.embedding import Embedding, require_shape, to_zero
+from lirf.networks.embedding import Embedding, attend, grid, require_shape, to_zero
 
 GROUPS = 8  # of channels that are normalised together, at most; each of four channels or more
 HEAD = 32  # channels of a head of attention, at most
@@ -88,13 +88,7 @@ class VelocityUNet(nn.Module):
 
 def check(shape: tuple[int, ...], patch: int, width: int, levels: int, attention: int) -> None:
     """Raise ValueError, one line that names the key, unless such a network can be built."""
-    _, height, breadth = shape
-    if height % patch or breadth % patch:
-        raise ValueError(
-            f"initialize.network.patch = {patch}: must divide the latents' sides,"
-            f" {height} x {breadth}"
-        )
-    sides = height // patch, breadth // patch
+    sides = grid(shape, patch)
     if any(side % 2 ** (levels - 1) for side in sides):
         raise ValueError(
             f"initialize.network.levels = {levels}: halves {sides[0]} x {sides[1]} patches"
@@ -145,9 +139,7 @@ class Attention(nn.Module):
     def forward(self, x_BWhw: Tensor) -> Tensor:
         """Return [B, W, h, w]."""
         tokens_BTW = self.normalise(x_BWhw).flatten(2).transpose(1, 2)
-        qkv_3BhTd = self.qkv(tokens_BTW).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed_BhTd = functional.scaled_dot_product_attention(*qkv_3BhTd.unbind(0))
-        mixed_BTW = self.project(mixed_BhTd.transpose(1, 2).flatten(2))
+        mixed_BTW = self.project(attend(self.qkv(tokens_BTW), self.heads))
         return x_BWhw + mixed_BTW.transpose(1, 2).unflatten(2, x_BWhw.shape[2:])
 
 

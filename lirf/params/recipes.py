@@ -93,10 +93,10 @@ def _changes(node: Node, value: Any, text: str, where: str) -> Iterator[tuple[No
     """
     if isinstance(node, MappingNode) and isinstance(value, dict):
         below = {key.value: one for key, one in node.value}
-        if below.keys() != value.keys() and node.flow_style:
-            yield node, value
-            return
         if below.keys() != value.keys():
+            if node.flow_style:
+                yield node, value
+                return
             odd = ", ".join(sorted(below.keys() ^ value.keys()))
             raise ValueError(f"{where}: {odd}: a recipe keeps the names of the shipped params.yaml")
         for key, one in below.items():

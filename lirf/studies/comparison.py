@@ -148,7 +148,8 @@ def headline(plan: Plan, summaries: Summaries) -> str:
             key: f"{'met' if met else '**missed**'}: {x}" for key, (met, x) in verdicts.items()
         }
         texts = dict.fromkeys(text for text, _ in cells)
-        judged = [one for one in study.datasets if one in {dataset for _, dataset in cells}]
+        known = {dataset for _, dataset in cells}
+        judged = [dataset for dataset in study.datasets if dataset in known]
         lines = [[text, *(cells.get((text, d), "–") for d in judged)] for text in texts]
         label = next(one.label for one in entries(study) if one.method == plan.judged)
         parts.append(tables.markdown([label, *judged], lines, "l"))

@@ -8,7 +8,7 @@ with the other half.
 import argparse
 from pathlib import Path
 
-import numpy as np
+import photographs
 import torch
 
 from lirf.autoencoder import kinds, quality
@@ -16,10 +16,8 @@ from lirf.autoencoder import model as ae
 from lirf.autoencoder.frame import Frame
 from lirf.autoencoder.pretrained import SHIPPED
 from lirf.features import features, lpips
-from lirf.images import decode, folder
 from lirf.measure import distances
 from lirf.measure.sharpness import sharpness
-from lirf.params import Prepare
 
 MOST = 600
 BATCH = 50
@@ -32,12 +30,7 @@ def main() -> None:
     parser.add_argument("--lpips", type=Path, help="weights, as for autoencoder.lpips")
     options = parser.parse_args()
     cpu = torch.device("cpu")
-    prepare = Prepare(
-        images=str(options.images), resolution=options.resolution, colour="rgb", flip=False,
-        on_bad_image="fail", max_megapixels=100,
-    )  # fmt: skip
-    files = [file for file in folder.find(options.images)[0] if file.split == "heldout"][:MOST]
-    images_NCHW = np.stack([decode.load(file.path, prepare).pixels for file in files])
+    images_NCHW = photographs.read(options.images, options.resolution, "heldout", MOST)
     shown_NCHW, others_NCHW = images_NCHW[::2], images_NCHW[1::2]
     extract = features.of("imagenet", device=cpu).extract
     others_NF = extract(others_NCHW)

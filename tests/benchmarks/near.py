@@ -10,13 +10,13 @@ import math
 from pathlib import Path
 
 import numpy as np
+import photographs
 import torch
 
 from lirf.features import features
-from lirf.images import decode, folder, transforms
+from lirf.images import transforms
 from lirf.images.transforms import Transform
 from lirf.measure import memorised
-from lirf.params import Prepare
 
 HELDOUT = 500
 NOISE, SHIFT, TURN, ZOOM = 4, 1 / 32, 8, 0.2  # of 255, of the side, in degrees, of two
@@ -45,18 +45,12 @@ def main() -> None:
     parser.add_argument("images", type=Path)
     parser.add_argument("--resolution", type=int, default=64)
     options = parser.parse_args()
-    prepare = Prepare(
-        images=str(options.images), resolution=options.resolution, colour="rgb", flip=False,
-        on_bad_image="fail", max_megapixels=100,
-    )  # fmt: skip
-    images: dict[str, list[np.ndarray]] = {"train": [], "heldout": []}
-    for file in folder.find(options.images)[0]:
-        images[file.split].append(decode.load(file.path, prepare).pixels)
-    train_NCHW = np.stack(images["train"])
+    train_NCHW = photographs.read(options.images, options.resolution, "train")
+    heldout_NCHW = photographs.read(options.images, options.resolution, "heldout", HELDOUT)
     extract = features.of("imagenet", device=torch.device("cpu")).extract
     train_VNF = np.stack([extract(train_NCHW), extract(transforms.mirror(train_NCHW))])
     limit = memorised.calibrate(train_VNF)
-    shown = {"held-out images": np.stack(images["heldout"][:HELDOUT]), **changed(train_NCHW)}
+    shown = {"held-out images": heldout_NCHW, **changed(train_NCHW)}
     print(f"| | below a third | below {limit:.2f}, of the training images |\n|---|---:|---:|")
     for name, images_NCHW in shown.items():
         ratio_N = memorised.find_memorised(extract(images_NCHW), train_VNF).ratio

@@ -7,7 +7,6 @@ from lirf.networks.mlp import VelocityMLP
 
 def test_every_layer_counts_from_the_start():
     """The output is zero, but its gradient, once there is one, reaches every layer."""
-    torch.manual_seed(0)
     built = VelocityMLP((2, 1, 1), width=8, depth=3)
     x, t = torch.randn(4, 2, 1, 1), torch.rand(4)
     assert not built(x, t).any()
