@@ -1,10 +1,10 @@
 """What latents are asked for beside the reconstruction: kept distances, and a direction.
 
-The *manifold* loss keeps the distances of near images. *Alignment* follows a frozen vision
-transformer, what LIRF calls DiNO-VAE: a small head turns every place of a latent into a feature,
-and the loss asks it to point where the transformer's feature of that place does, up to a margin
-(arXiv 2501.01423, equations 4 and 6; representation alignment as in arXiv 2502.00359). The head is
-thrown away after training.
+The *manifold* loss keeps the distances of near images. *Alignment* follows a frozen network; with a
+vision transformer it is what LIRF calls DiNO-VAE: a small head turns every place of a latent into a
+feature, and the loss asks it to point where the network's feature of that place does, up to a
+margin (arXiv 2501.01423, equations 4 and 6; representation alignment as in arXiv 2502.00359). The
+head is thrown away after training.
 """
 
 from __future__ import annotations
@@ -32,6 +32,12 @@ class Eyes:
     imagenet: Imagenet | None = None
     lpips: Lpips | None = None
 
+    def followed(self, by: Literal["imagenet", "vision"]) -> Imagenet | Vision:
+        """Return the network that latents are aligned to."""
+        found = self.imagenet if by == "imagenet" else self.vision
+        assert found is not None, "it was asked for"
+        return found
+
     def distance(
         self, by: Literal["vision", "imagenet", "lpips"], a_BCHW: Tensor, b_BCHW: Tensor
     ) -> Tensor:
@@ -53,6 +59,10 @@ class Eyes:
             case "lpips":
                 assert self.lpips is not None, "it was asked for"
                 return self.lpips.of_signals(a_BCHW.float(), b_BCHW.float()).mean()
+
+
+BLIND = Eyes()
+"""Of a training in pixels alone."""
 
 
 def head(channels: int, width: int, features: int) -> nn.Sequential:

@@ -18,7 +18,6 @@ from lirf import params
 from lirf.autoencoder import kinds
 from lirf.autoencoder import losses as terms
 from lirf.autoencoder import model as ae
-from lirf.features.vision import Vision
 from lirf.store import files, tensors
 
 FORMAT = 2
@@ -34,7 +33,7 @@ class State:
 
     Attributes:
         framed: the autoencoder in training.
-        head: from latents to the transformer's features, for `alignment: dino`.
+        head: from latents to the frozen network's features, for `alignment: features`.
         optimizer: Adam over model and head.
         generator: on the CPU, of pairs, shifts and noise.
         queue: images that are still to come before any comes again.
@@ -102,7 +101,7 @@ def initial(
     config: params.Autoencoder,
     framed: ae.Framed,
     device: torch.device,
-    vision: Vision | None = None,
+    eyes: terms.Eyes = terms.BLIND,
 ) -> State:
     """Return the state before training `framed`; its draws depend on `config.seed` alone.
 
@@ -115,11 +114,11 @@ def initial(
     if config.finetune == "decoder":
         kinds.freeze_encoder(model)
     head = None
-    if config.alignment == "dino":
-        assert vision is not None, "there is something to align to"
+    if config.alignment == "features":
+        features = eyes.followed(config.align.by).width
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            head = terms.head(kinds.latent_channels(model), config.dino.width, vision.width)
+            head = terms.head(kinds.latent_channels(model), config.align.width, features)
         head.to(device)
     trained = _trained(model)
     return State(

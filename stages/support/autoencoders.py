@@ -42,7 +42,7 @@ class Task:
         real: the prepared images.
         manifest: stands for all of their bytes.
         eye: the vision transformer, where training or measuring needs it.
-        imagenet: the network whose features training compares, if it does.
+        imagenet: the network whose features training looks through, if it does.
         lpips: the distance that round trips are also measured by, if any.
     """
 
@@ -94,10 +94,12 @@ def task(
     groups = np.unique(names, return_inverse=True)[1]
     real = Images(part.array[train_N], part.array[~train_N], groups)
     eye, network, distance = None, None, None
-    if training.sees(numbers) or numbers.midpoints.features == "vision":
+    if numbers.sees("vision") or numbers.midpoints.features == "vision":
         eye = vision.load(numbers.vision, numbers.download, device)
-    if numbers.trains and numbers.feature_weight and numbers.perceptual == "imagenet":
-        network = imagenet.load(device, "autoencoder.perceptual")
+    if numbers.sees("imagenet"):
+        aligned = numbers.alignment == "features" and numbers.align.by == "imagenet"
+        key = "align.by" if aligned else "perceptual"
+        network = imagenet.load(device, f"autoencoder.{key}")
     if numbers.lpips is not None:
         distance = lpips.load(numbers.lpips, device)
     name = stage if space is None else f"{stage}-{space}"
@@ -116,9 +118,9 @@ def obtain(task: Task) -> Obtained:
     framed = _untrained(task)
     if not numbers.trains:
         return Obtained(framed, [], None, [])
-    eyes = Eyes(task.eye if training.sees(numbers) else None, task.imagenet, task.lpips)
+    eyes = Eyes(task.eye, task.imagenet, task.lpips)
     examples = training.gather(numbers, task.real.train, task.real.groups)
-    begin = state.initial(numbers, framed, task.device, eyes.vision)
+    begin = state.initial(numbers, framed, task.device, eyes)
     claimed = scratch.claim(scratch.SCRATCH / task.name, _fingerprint(task))
     with claimed as folder, command.deferred() as interrupted:
         work = Resumable(folder, begin, numbers.steps, numbers.checkpoint_every, state.save)
@@ -145,7 +147,9 @@ def judged(task: Task, saved: ae.Autoencoder, obtained: Obtained) -> Judged:
     pretrained model that was trained further.
     """
     numbers, curve = task.numbers, obtained.curve
-    seen = features.of(numbers.midpoints.features, eye=task.eye, batch=numbers.batch)
+    seen = features.of(
+        numbers.midpoints.features, eye=task.eye, batch=numbers.batch, device=task.device
+    )
     found = judge.judge(
         saved,
         task.real,
@@ -211,14 +215,14 @@ def strips(found: Judged) -> Image:
 
 def _fingerprint(task: Task) -> str:
     """Return a hash of all that the trained weights depend on."""
-    numbers, eye = task.numbers, task.eye if training.sees(task.numbers) else None
+    numbers, eye = task.numbers, task.eye if task.numbers.sees("vision") else None
     left_out = {"midpoints", "download", "checkpoint_every", "vision", "lpips"}
     facts = [numbers.model_dump_json(exclude=left_out)]
     if eye is not None:
         facts += [numbers.vision.model, eye.hash, str(eye.side)]
     if task.imagenet is not None:
         facts.append(imagenet.SHA256)
-    if task.lpips is not None and numbers.feature_weight and numbers.perceptual == "lpips":
+    if task.lpips is not None and numbers.sees("lpips"):
         facts.append(task.lpips.hash)
     inputs = [task.manifest]
     if numbers.pretrained is not None:

@@ -282,10 +282,11 @@ def test_alignment_to_a_transformer_from_a_file(tmp_path: Path) -> None:
     save_file(timm.create_model("test_vit", num_classes=0).state_dict(), weights)
     seen = params.Vision(model="test_vit", weights=str(weights), resolution=32)
     middle = params.Midpoints(neighbours=2, features="vision")
+    by_vision = params.Align(by="vision", weight=0.5, margin=0.5, width=8)
     images = write_images(tmp_path / "images", train=12, heldout=4, channels=3)
     config = numbers(
-        steps=3, alignment="dino", feature_weight=0.1, perceptual="vision", vision=seen,
-        midpoints=middle,
+        steps=3, alignment="features", align=by_vision, feature_weight=0.1, perceptual="vision",
+        vision=seen, midpoints=middle,
     )  # fmt: skip
     outputs = run(tmp_path / "a", images, config)
     metrics = json.loads(outputs["metrics"].read_text())

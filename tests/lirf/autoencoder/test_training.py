@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from lirf import params
+from lirf.autoencoder import kinds, pairs, training
 from lirf.autoencoder import model as ae
-from lirf.autoencoder import pairs, training
 from lirf.autoencoder import state as states
 from lirf.autoencoder.frame import Frame
-from lirf.autoencoder.losses import Eyes
+from lirf.autoencoder.losses import BLIND, Eyes
+from lirf.features import imagenet
 from lirf.features.vision import Vision
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -56,11 +57,14 @@ class Eye(nn.Module):
         return torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
 
 
-def eye() -> Vision:
-    return Vision(Eye(), "e" * 64, side=16, width=6)
+BY_VISION = params.Align(by="vision", weight=0.5, margin=0.5, width=16)
 
 
-def begin(config: params.Autoencoder, images: np.ndarray, seen: Vision | None) -> states.State:
+def eyes() -> Eyes:
+    return Eyes(Vision(Eye(), "e" * 64, side=16, width=6))
+
+
+def begin(config: params.Autoencoder, images: np.ndarray, seen: Eyes) -> states.State:
     return states.initial(config, ae.build(config, *images.shape[1:3]), CPU, seen)
 
 
@@ -69,14 +73,14 @@ def advance(
     config: params.Autoencoder,
     images: np.ndarray,
     steps: int,
-    seen: Vision | None = None,
+    seen: Eyes = BLIND,
 ) -> list[dict[str, float]]:
     examples = training.gather(config, images, np.arange(len(images)))
-    return list(training.train(state, examples, config, steps, Eyes(seen)))
+    return list(training.train(state, examples, config, steps, seen))
 
 
 def trained(
-    config: params.Autoencoder, images: np.ndarray, seen: Vision | None = None
+    config: params.Autoencoder, images: np.ndarray, seen: Eyes = BLIND
 ) -> tuple[states.State, list[dict[str, float]]]:
     state = begin(config, images, seen)
     return state, advance(state, config, images, config.steps, seen)
@@ -103,11 +107,29 @@ def test_training_learns_to_reconstruct_and_to_keep_distances() -> None:
 
 
 def test_alignment_and_features_fall_where_they_are_asked_for() -> None:
-    config = tiny(steps=100, alignment="dino", feature_weight=0.5, widths=(8, 16))
-    config = config.model_copy(update={"dino": params.Dino(weight=0.5, margin=0.1, width=16)})
-    _, curve = trained(config, pictures(), eye())
+    align = BY_VISION.model_copy(update={"margin": 0.1})
+    config = tiny(
+        steps=100, alignment="features", align=align, feature_weight=0.5,
+        widths=(8, 16),
+    )  # fmt: skip
+    _, curve = trained(config, pictures(), eyes())
     for name in ("reconstruction", "feature", "alignment"):
         assert falls(curve, name, 0.7), name
+
+
+def test_latents_are_aligned_to_the_network_that_was_asked_for() -> None:
+    align = BY_VISION.model_copy(update={"by": "imagenet", "margin": 0.0})
+    config = tiny(steps=40, alignment="features", align=align, widths=(8, 16))
+    assert (config.sees("imagenet"), config.sees("vision")) == (True, False)
+    both = Eyes(eyes().vision, imagenet.load(CPU))
+    state, curve = trained(config, pictures(channels=3, side=16), both)
+    assert falls(curve, "alignment", 0.8)
+    x_BCHW = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    seen_BFhw = both.followed("imagenet").patches(x_BCHW)
+    assert seen_BFhw.shape == (2, both.followed("imagenet").width, 8, 8)
+    assert state.head is not None
+    mapped_BFHW = state.head(kinds.posterior(state.framed.model, x_BCHW).mean)
+    assert mapped_BFHW.shape[1] == seen_BFhw.shape[1]
 
 
 def test_plain_is_manifold_without_weight_and_not_manifold() -> None:
@@ -125,7 +147,7 @@ def test_plain_is_manifold_without_weight_and_not_manifold() -> None:
     [
         {},
         {"reconstruction": "l2", "ema_decay": 0.9},
-        {"alignment": "dino", "feature_weight": 0.3, "ema_decay": 0.9},
+        {"alignment": "features", "align": BY_VISION, "feature_weight": 0.3, "ema_decay": 0.9},
         {"precision": "bfloat16", "flip": True, "enlarge": 2},
         {"holdout": 0.2, "ema_decay": 0.9, "steps": 45},
     ],
@@ -134,7 +156,7 @@ def test_cut_anywhere_saved_and_loaded_it_is_the_same(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     images, config = pictures(), tiny(**{"steps": 8, **changes})
-    seen = eye() if training.sees(config) else None
+    seen = eyes() if config.sees("vision") else BLIND
     whole, curve = trained(config, images, seen)
     for cut in (0, 1, 5):
         first = begin(config, images, seen)
@@ -173,7 +195,7 @@ def test_the_weights_that_did_best_on_images_set_aside_are_kept() -> None:
     dark, config = pictures() // 4, tiny(steps=40, holdout=0.25, kl_weight=0.0)
     neighbours = pairs.neighbours(dark, config.manifold_neighbours)
     examples = training.Examples(dark, neighbours, 255 - dark)  # training leads away from these
-    state = begin(config, dark, None)
+    state = begin(config, dark, BLIND)
     curve = list(training.train(state, examples, config, config.steps))
     assert [row["aside"] for row in curve[1::2]] == state.looks[1:]
 
@@ -212,11 +234,11 @@ def test_any_kind_is_trained_further_in_part_or_all(name: str, part: str) -> Non
 def test_a_fitted_autoencoder_follows_a_transformer() -> None:
     images, config = (
         pictures(side=16),
-        tiny(steps=2, finetune="all", pretrained="o", alignment="dino"),
+        tiny(steps=2, finetune="all", pretrained="o", alignment="features", align=BY_VISION),
     )
     for name in foreign.NAMES:
-        state = states.initial(config, ae.Framed(foreign.make(name, 1), Frame(1)), CPU, eye())
-        assert "alignment" in advance(state, config, images, 2, eye())[0]
+        state = states.initial(config, ae.Framed(foreign.make(name, 1), Frame(1)), CPU, eyes())
+        assert "alignment" in advance(state, config, images, 2, eyes())[0]
 
 
 def test_same_seed_same_weights_whatever_the_global_generator() -> None:
@@ -230,7 +252,7 @@ def test_same_seed_same_weights_whatever_the_global_generator() -> None:
 
 def test_a_loss_that_is_not_finite_names_its_step() -> None:
     config, images = tiny(), pictures()
-    state = begin(config, images, None)
+    state = begin(config, images, BLIND)
     advance(state, config, images, 2)
     with torch.no_grad():
         state.trained["encoder.conv_in.weight"].fill_(float("nan"))

@@ -22,7 +22,7 @@ from lirf import params
             "finetune: all",
             "autoencoder.finetune = all: there is nothing to begin with; name an autoencoder in",
         ),
-        ("margin: 0.5", "margin: 1.0", "autoencoder.dino.margin = 1.0: should be less than 1"),
+        ("margin: 0.5", "margin: 1.0", "autoencoder.align.margin = 1.0: should be less than 1"),
         ("views: 20", "views: -1", "encode.augmentation.views = -1: should be greater"),
         ("rotation: 10", "rotation: 200", "encode.augmentation.rotation = 200: should be less"),
     ],

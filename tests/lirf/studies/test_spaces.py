@@ -24,17 +24,17 @@ def test_the_shipped_lines_differ_in_what_they_say_alone():
 
 
 def test_a_mapping_keeps_what_a_line_does_not_name():
-    (found,) = spaces.sections(numbers({"one": {"dino": {"margin": 0.25}, "steps": 7}})).values()
+    (found,) = spaces.sections(numbers({"one": {"align": {"margin": 0.25}, "steps": 7}})).values()
     assert found.steps == 7
-    assert found.dino.margin == 0.25
-    assert found.dino.width == SHIPPED.autoencoder.dino.width
+    assert found.align.margin == 0.25
+    assert found.align.width == SHIPPED.autoencoder.align.width
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"stepz": 3}, r"spaces\.odd: stepz: unknown key; did you mean `steps`"),
-        ({"dino": {"margin": 2}}, r"spaces\.odd: dino\.margin = 2: "),
+        ({"align": {"margin": 2}}, r"spaces\.odd: align\.margin = 2: "),
     ],
 )
 def test_a_mistake_is_named(changes: dict[str, Any], message: str):
