@@ -59,11 +59,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def init(options: argparse.Namespace) -> None:
-    """Write params.yaml for a folder of images."""
+    """Look at a folder of images, write params.yaml for it, say how long it will take."""
     from stages.support import start
 
-    for line in start.init(options.images, options.recipe):
-        print(line)  # noqa: T201
+    wanted = start.Wanted(options.images, options.recipe, options.resolution, options.dry_run)
+    for line in start.init(wanted):
+        print(line, flush=True)  # noqa: T201
 
 
 def sample(options: argparse.Namespace) -> None:
@@ -260,13 +261,20 @@ def _parser() -> Parser:
             added.add_argument("--model", type=Path, required=True, help=model)
         return added
 
-    zero = command(init, "write params.yaml for a folder of images", of_model=False)
+    zero = command(init, "look at a folder, write params.yaml for it", of_model=False)
     zero.add_argument(
-        "images", type=Path, metavar="FOLDER", help="of images; heldout/ in it: no training"
+        "images",
+        type=Path,
+        metavar="FOLDER",
+        help="of images; those in heldout/, test/ or val/ are not trained on",
     )
     zero.add_argument(
-        "--recipe", default="small", help="a file of recipes/ without its .yaml [small]"
+        "--recipe", help="a file of recipes/ without its .yaml [what suits the images]"
     )
+    zero.add_argument(
+        "--resolution", type=_whole_number(8, 512), help="px to train at [the recipe's]"
+    )
+    zero.add_argument("--dry-run", action="store_true", help="tell all, write nothing")
 
     one = command(sample, "draw images into a folder")
     one.add_argument("--out", type=Path, required=True, help="folder for the images")

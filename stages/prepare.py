@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from lirf.images import decode, folder
+from lirf.images import decode, folder, holdout, similar
 from lirf.images.decode import BadImage, Decoded
 from lirf.images.folder import ImageFile, Row
 from lirf.params import Params
 from lirf.store import files, parts
-from stages.support import command
+from stages.support import checks, command
 from stages.support.command import Out
 from stages.support.progress import track
 
-LEAST = 3
+SHOWN = 10  # pairs of near-duplicates that are named
 ROWS_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -37,12 +38,19 @@ def prepare(params: Params, source: Path, images: Out, metrics: Out) -> None:
     """Prepare the images below `source`: training rows first, then the held-out ones.
 
     Writes uint8 [N, C, R, R] with its table to `images`, and how many images there were of
-    each kind to `metrics`. What is left out, skipped or repeated, is named on standard error.
+    each kind to `metrics`. What is left out, skipped, repeated or nearly so is named on standard
+    error. `prepare.holdout` of the images are held out where the folder says so of none.
+
+    What later stages ask of the images, of their size and of this machine is checked here first.
 
     Raises:
-        ValueError: the folder or one of its images cannot be used, or too few are left.
+        ValueError: the folder or one of its images cannot be used, too few are left, or the numbers
+            do not suit them.
     """
+    checks.require_sizes(params)
+    checks.require_weights(params)
     found, others = folder.find(source)
+    checks.require_room(params, len(found), images.parent)
     usable: list[tuple[ImageFile, Decoded]] = []
     skipped: list[BadImage] = []
     for file in track(found, len(found), "prepare"):
@@ -54,18 +62,25 @@ def prepare(params: Params, source: Path, images: Out, metrics: Out) -> None:
                     f"{error}; fix or remove the file, or set prepare.on_bad_image: skip"
                 ) from None
             skipped.append(error)
+    near = _near(usable, params.prepare.resolution)
+    if params.prepare.holdout and all(file.split == "train" for file, _ in usable):
+        groups = similar.groups(len(usable), near)
+        usable = holdout.draw(usable, groups, params.prepare.holdout, params.prepare.seed)
     rows, repeats = folder.distinct(usable, params.prepare.flip)
     originals = [row for row in rows if not row.flip]
+    twins = _twins(originals, [(usable[i][0].name, usable[j][0].name) for i, j in near])
     counts = {
         "train": sum(row.file.split == "train" for row in originals),
         "heldout": sum(row.file.split == "heldout" for row in originals),
         "mirrored": len(rows) - len(originals),
         "skipped": len(skipped),
         "duplicates": len(repeats),
+        "near_duplicates": len(twins),
         "converted": sum("converted from" in row.image.done for row in originals),
     }
     lines = [f"warning: skipped {error}" for error in skipped]
     lines += [_left_out(file, row) for file, row in repeats]
+    lines += _alike(twins)
     lines.append(
         f"prepare: {counts['train']} to train on, {counts['mirrored']} of them also mirrored,"
         f" {counts['heldout']} held out; {counts['converted']} converted to"
@@ -73,7 +88,8 @@ def prepare(params: Params, source: Path, images: Out, metrics: Out) -> None:
         f" left out, {others} other files ignored"
     )
     print("\n".join(lines), file=sys.stderr)  # noqa: T201
-    _require_enough(source, params, counts)
+    kinds = (counts[kind] for kind in ("train", "heldout", "skipped", "duplicates"))
+    checks.require_images(source, params, checks.Counts(*kinds))
     attributes = {"colour": params.prepare.colour, "resolution": params.prepare.resolution}
     parts.write(images, np.stack([row.pixels for row in rows]), _table(rows), attributes)
     files.write_json(metrics, counts)
@@ -86,20 +102,30 @@ def _left_out(file: ImageFile, row: Row) -> str:
     return f"warning: left out {leak}{file.name}: identical to {twin}"
 
 
-def _require_enough(source: Path, params: Params, counts: dict[str, int]) -> None:
-    """Raise unless every training image can have the neighbours that later stages look up."""
-    needed = {
-        "correct.neighbours": params.correct.neighbours,
-        "autoencoder.manifold_neighbours": params.autoencoder.manifold_neighbours,
-    }
-    key, most = max(needed.items(), key=lambda one: one[1])
-    least = max(LEAST, most + 1)
-    remedy = f"add images or lower {key} = {most}" if least > LEAST else "add images"
-    if counts["train"] < least:
-        raise ValueError(
-            f"{source}: {counts['train']} training images ({counts['skipped']} skipped,"
-            f" {counts['duplicates']} duplicates left out), at least {least} needed; {remedy}"
-        )
+def _near(images: list[tuple[ImageFile, Decoded]], resolution: int) -> list[tuple[int, int]]:
+    """Return the places of near-duplicates, none where images are too small to tell."""
+    if resolution < similar.LEAST_SIDE:
+        return []
+    return similar.pairs(similar.of_pixels([image.pixels for _, image in images]))
+
+
+def _twins(originals: list[Row], near: list[tuple[str, str]]) -> list[tuple[ImageFile, ImageFile]]:
+    """Return those near-duplicates of which both are kept; what is trained on comes first."""
+    kept = {row.file.name: row.file for row in originals}
+    both = [(kept[a], kept[b]) for a, b in near if a in kept and b in kept]
+    return [(a, b) if a.split == "train" else (b, a) for a, b in both]
+
+
+def _alike(twins: list[tuple[ImageFile, ImageFile]]) -> Iterator[str]:
+    """Say which images are nearly the same, first those that are on both sides."""
+    apart = [(a, b) for a, b in twins if a.split != b.split]
+    together = [(a, b) for a, b in twins if a.split == b.split]
+    for a, b in apart[:SHOWN]:
+        yield f"warning: held-out image {b.name} is nearly {a.name}, which is trained on"
+    for a, b in together[: max(0, SHOWN - len(apart))]:
+        yield f"warning: {a.name} and {b.name} are nearly the same image"
+    if len(twins) > SHOWN:
+        yield f"warning: {len(twins)} pairs of images are nearly the same, see above for {SHOWN}"
 
 
 def _table(rows: list[Row]) -> pa.Table:

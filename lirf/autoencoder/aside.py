@@ -14,9 +14,13 @@ def split(group_N: np.ndarray, share: float, seed: int) -> np.ndarray:
     An image and its mirrored twin are a group. None where `share` is 0.
     """
     names = np.unique(group_N)
-    count = max(1, round(share * len(names))) if share else 0
-    chosen = np.random.default_rng(seed).permutation(names)[:count]
+    chosen = np.random.default_rng(seed).permutation(names)[: count(len(names), share)]
     return np.isin(group_N, chosen)
+
+
+def count(groups: int, share: float) -> int:
+    """Return how many of so many groups are set aside."""
+    return max(1, round(share * groups)) if share else 0
 
 
 def moments(steps: int) -> list[int]:

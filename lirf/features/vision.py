@@ -75,7 +75,7 @@ def load(config: params.Vision, download: bool, device: torch.device) -> Vision:
     """
     import timm  # noqa: PLC0415 - takes ten seconds to load, and only who needs it shall wait
 
-    path = _weights(config, download)
+    path = find(config, download)
     try:
         model: Any = timm.create_model(
             config.model,
@@ -101,8 +101,12 @@ def load(config: params.Vision, download: bool, device: torch.device) -> Vision:
     return Vision(model, files.sha256(path), config.resolution, width)
 
 
-def _weights(config: params.Vision, download: bool) -> Path:
-    """Return the file of the weights."""
+def find(config: params.Vision, download: bool) -> Path:
+    """Return the file of the weights.
+
+    Raises:
+        ValueError: one line that says which file to put where.
+    """
     import timm  # noqa: PLC0415
 
     if config.weights is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ import numpy as np
 from lirf.images.decode import Decoded
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
-HELDOUT = "heldout"
+HELDOUT = frozenset({"heldout", "holdout", "test", "val", "valid", "validation"})
+"""Names of folders whose images are held out, in any case, with or without `-`, `_` and spaces."""
 
 Split = Literal["train", "heldout"]
 
@@ -49,11 +51,11 @@ def find(folder: Path) -> tuple[list[ImageFile], int]:
     """Return the image files below `folder`, sorted by name, and the number of other files.
 
     Files count by suffix, in any case; hidden files and folders are skipped. Everything below
-    the folder `heldout` is held out, everything else is for training.
+    a folder of `folder` that is named as in `HELDOUT` is held out, everything else is for training.
 
     Raises:
         ValueError: `folder` is missing, unreadable, not a folder or holds no images; a link
-            leads out of it or to a folder; a name cannot be printed or nearly says `heldout`.
+            leads out of it or to a folder; a name cannot be printed.
     """
     if not folder.exists():
         raise ValueError(f"{folder}: no such folder; set prepare.images to a folder of images")
@@ -72,8 +74,7 @@ def find(folder: Path) -> tuple[list[ImageFile], int]:
                 others += 1
                 continue
             name = path.relative_to(folder)
-            split = "heldout" if name.parts[0] == HELDOUT and len(name.parts) > 1 else "train"
-            found.append(ImageFile(path, name.as_posix(), split))
+            found.append(ImageFile(path, name.as_posix(), _split(name)))
     if not found:
         raise ValueError(
             f"{folder}: no images (PNG, JPEG, WebP, TIFF, BMP) in it or below;"
@@ -110,6 +111,12 @@ def distinct(
     return rows, dropped
 
 
+def _split(name: Path) -> Split:
+    """Return what an image is for, by its name relative to the folder."""
+    top = re.sub(r"[-_ ]", "", name.parts[0].lower())
+    return "heldout" if len(name.parts) > 1 and top in HELDOUT else "train"
+
+
 def _digest(row: Row) -> bytes:
     return hashlib.sha256(row.pixels.tobytes()).digest()
 
@@ -128,6 +135,3 @@ def _check_entry(path: Path, name: Path, root: Path) -> None:
             raise ValueError(
                 f"{path}: a link to a folder or out of it; put the files there instead"
             )
-    plain = name.name.lower().replace("-", "").replace("_", "").replace(" ", "")
-    if len(name.parts) == 1 and path.is_dir() and plain == HELDOUT and name.name != HELDOUT:
-        raise ValueError(f"{path}: would be trained on; rename it to {HELDOUT}, if that is meant")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lirf.params.base import Positive, Section
+from lirf.params.base import Positive, Section, Seed
 
 
 class Prepare(Section):
@@ -16,5 +16,7 @@ class Prepare(Section):
     resolution: Annotated[int, Field(ge=8, le=512)]
     colour: Literal["grey", "rgb"]
     flip: bool
+    holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # published models may not say
+    seed: Seed = 0
     on_bad_image: Literal["fail", "skip"]
     max_megapixels: Positive

@@ -55,6 +55,15 @@ def load(root: Path, name: str) -> Recipe:
     return validate(Recipe, read(path), str(path))
 
 
+def numbers(path: Path, name: str, recipe: Recipe, images: str) -> Params:
+    """Return what `rewrite` makes of `params.yaml` at `path`, validated.
+
+    Raises:
+        ValueError: one line that names the file, the key, the value and the remedy.
+    """
+    return validate(Params, _document(path, name, recipe, images), _where(path, name))
+
+
 def rewrite(path: Path, name: str, recipe: Recipe, images: str) -> str:
     """Return the text of `params.yaml` at `path` with a recipe's numbers for a folder of images.
 
@@ -63,8 +72,7 @@ def rewrite(path: Path, name: str, recipe: Recipe, images: str) -> str:
     Raises:
         ValueError: one line that names the file, the key, the value and the remedy.
     """
-    where = f"{path} with recipe {name}"
-    document = override(read(path), {**recipe.params, IMAGES: images}, where)
+    document, where = _document(path, name, recipe, images), _where(path, name)
     validate(Params, document, where)
     text = path.read_text(encoding="utf-8")
     root = YAML(typ="safe", pure=True).compose(text)
@@ -73,6 +81,15 @@ def rewrite(path: Path, name: str, recipe: Recipe, images: str) -> str:
         text = text[:start] + _written(value) + text[end:]
     head, mark, rest = text.partition("\n#\n")
     return _header(name, recipe) + mark + rest if head.startswith(FIRST) else text
+
+
+def _where(path: Path, name: str) -> str:
+    return f"{path} with recipe {name}"
+
+
+def _document(path: Path, name: str, recipe: Recipe, images: str) -> dict[str, Any]:
+    """Return the parsed `params.yaml` with a recipe's numbers."""
+    return override(read(path), {**recipe.params, IMAGES: images}, _where(path, name))
 
 
 def _header(name: str, recipe: Recipe) -> str:

@@ -23,10 +23,11 @@ MACHINE = {"device", "threads", "deterministic", "memory"}
 """Read by many, declared by none: what a stage computes is the same whatever they say."""
 
 ELSE: dict[str, dict[str, dict[str, Any]]] = {
+    "prepare": {"evaluate": {"features": "vision"}},
     "evaluate@r01": {
         "sample": {"solver": "dopri5", "atol": 0.1, "rtol": 0.1},
         "evaluate": {"features": "vision"},
-    }
+    },
 }
 """What a stage is also run with, section by section: some keys are read then alone."""
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,16 @@ ROOT = Path(__file__).parents[2]
 Run = Callable[..., tuple[parts.Part, dict[str, int]]]
 
 
-def numbers(neighbours: int = 3, manifold_neighbours: int = 3, **section: Any) -> params.Params:
+def numbers(
+    neighbours: int = 3, manifold_neighbours: int = 3, compared: int = 1, **section: Any
+) -> params.Params:
     everything = params.load(ROOT / "params.yaml")
     return everything.model_copy(
         update={
             "prepare": everything.prepare.model_copy(update={"resolution": 8, **section}),
             "correct": everything.correct.model_copy(update={"neighbours": neighbours}),
+            "evaluate": everything.evaluate.model_copy(update={"neighbours": compared}),
+            "diagnose": everything.diagnose.model_copy(update={"neighbours": 1, "bins": 1}),
             "autoencoder": everything.autoencoder.model_copy(
                 update={"manifold_neighbours": manifold_neighbours}
             ),
@@ -52,8 +58,9 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(source: Path, tmp_path: Path) -> Run:
     def call(**changes: Any) -> tuple[parts.Part, dict[str, int]]:
-        out, metrics = tmp_path / "images", tmp_path / "metrics.json"
-        prepare(numbers(**changes), source, Out(out), Out(metrics))
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        out, metrics = folder / "images", folder / "metrics.json"
+        prepare(numbers(**{"holdout": 0.0, **changes}), source, Out(out), Out(metrics))
         return parts.read(out), json.loads(metrics.read_text())
 
     return call
@@ -83,6 +90,7 @@ def test_rows_say_what_every_image_was(run: Run, source: Path):
         "mirrored": 0,
         "skipped": 0,
         "duplicates": 0,
+        "near_duplicates": 0,
         "converted": 1,
     }
 
@@ -202,7 +210,7 @@ def test_nothing_left_after_skipping_is_an_error(tmp_path: Path):
     (tmp_path / "source").mkdir()
     (tmp_path / "source/a.png").touch()
 
-    with pytest.raises(ValueError, match=r"source: 0 training images \(1 skipped"):
+    with pytest.raises(ValueError, match=r"source: 0 training images \(0 held out, 1 skipped"):
         prepare(
             numbers(on_bad_image="skip"),
             tmp_path / "source",
@@ -221,7 +229,9 @@ def test_nothing_left_after_skipping_is_an_error(tmp_path: Path):
 def test_too_few_images_name_the_number_to_lower(
     run: Run, neighbours: int, manifold_neighbours: int, remedy: str
 ):
-    with pytest.raises(ValueError, match=r"5 training images \(0 skipped, 0 dup") as caught:
+    with pytest.raises(
+        ValueError, match=r"5 training images \(2 held out, 0 skipped, 0 dup"
+    ) as caught:
         run(neighbours=neighbours, manifold_neighbours=manifold_neighbours)
 
     assert str(caught.value).endswith(remedy)
@@ -240,7 +250,7 @@ def test_two_images_are_never_enough(tmp_path: Path):
 
     with pytest.raises(ValueError, match=r"2 training images .* at least 3 needed; add images"):
         prepare(
-            numbers(neighbours=1, manifold_neighbours=1),
+            numbers(neighbours=1, manifold_neighbours=1, holdout=0.0),
             tmp_path / "source",
             Out(tmp_path / "images"),
             Out(tmp_path / "metrics.json"),
@@ -281,10 +291,75 @@ def test_two_runs_write_the_same_bytes(source: Path, tmp_path: Path):
 def test_bundled_faces_are_prepared_whole(tmp_path: Path):
     unpack(numbers(), "faces", Out(tmp_path / "faces"))
     prepare(
-        numbers(resolution=24, flip=True),
+        numbers(resolution=24, flip=True, holdout=0.0),
         tmp_path / "faces",
         Out(tmp_path / "images"),
         Out(tmp_path / "metrics.json"),
     )
 
     assert parts.read(tmp_path / "images").array.shape == (200, 1, 24, 24)
+
+
+def photograph(path: Path, seed: int, change: int = 0) -> None:
+    """Save a smooth random picture of 40 px; with `change`, a little brighter than it was."""
+    coarse = np.random.default_rng(seed).integers(40, 200, (5, 5), dtype=np.uint8)
+    image = Image.fromarray(coarse).resize((40, 40)).point(lambda value: value + change)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+def test_where_the_folder_says_nothing_a_share_is_held_out(run: Run, source: Path):
+    part, counts = run(holdout=0.5)
+    assert (counts["train"], counts["heldout"]) == (5, 2)  # the folder does say so
+    for path in (source / "heldout").iterdir():
+        path.rename(source / f"more-{path.name}")
+    part, counts = run(holdout=0.3)
+    assert (counts["train"], counts["heldout"]) == (5, 2)
+    assert part.rows["split"].to_pylist() == ["train"] * 5 + ["heldout"] * 2
+    drawn = part.rows["source"].to_pylist()[5:]
+    assert run(holdout=0.3, seed=3)[0].rows["source"].to_pylist()[5:] != drawn
+    assert run(holdout=0.0)[1]["heldout"] == 0
+
+
+def test_near_duplicates_are_named_and_held_out_together(
+    run: Run, source: Path, capsys: pytest.CaptureFixture[str]
+):
+    shutil.rmtree(source)
+    for seed in range(8):
+        photograph(source / f"{seed}.png", seed)
+        photograph(source / f"{seed}-again.png", seed, change=5)
+    part, counts = run(resolution=32, holdout=0.25)
+    assert (counts["train"], counts["heldout"], counts["near_duplicates"]) == (12, 4, 8)
+    heldout = part.rows["source"].to_pylist()[12:]
+    assert {name[0] for name in heldout} == {heldout[0][0], heldout[-1][0]}
+    assert "0.png and 0-again.png are nearly the same image" in capsys.readouterr().err
+    (source / "test").mkdir()
+    (source / "3-again.png").rename(source / "test/3.png")
+    run(resolution=32)
+    told = capsys.readouterr().err
+    assert "warning: held-out image test/3.png is nearly 3.png, which is trained on" in told
+    assert run(resolution=16)[1]["near_duplicates"] == 0  # too small to tell
+
+
+def test_what_does_not_fit_is_refused_before_any_image_is_read(run: Run, source: Path):
+    (source / "broken.png").write_bytes(b"no image")
+    with pytest.raises(
+        ValueError, match=r"^prepare.resolution = 9: not divisible by 2, which 2 au"
+    ):
+        run(resolution=9)
+    with pytest.raises(ValueError, match=r"broken.png"):
+        run()
+
+
+def test_too_few_held_out_images_are_a_warning(
+    run: Run, source: Path, capsys: pytest.CaptureFixture[str]
+):
+    for seed in range(20, 23):
+        picture(source / f"{seed}.png", seed)
+    run(compared=5)
+    told = capsys.readouterr().err
+    assert "warning: 2 held-out images, evaluate.neighbours = 5 needs more: " in told
+    for seed in range(30, 34):
+        picture(source / f"heldout/{seed}.png", seed)
+    run(compared=5)
+    assert "needs more" not in capsys.readouterr().err

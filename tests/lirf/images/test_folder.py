@@ -101,12 +101,20 @@ def test_a_link_within_the_folder_and_a_linked_root_are_fine(tmp_path: Path):
     assert [file.name for file in folder.find(tmp_path / "root")[0]] == ["a.png", "b.png"]
 
 
-@pytest.mark.parametrize("name", ["Heldout", "held-out", "held_out"])
-def test_a_folder_that_nearly_says_heldout_is_refused(tmp_path: Path, name: str):
-    save(tmp_path / name / "a.png", grey(0))
+@pytest.mark.parametrize(
+    "name", ["Heldout", "held-out", "held_out", "TEST", "val", "Valid", "validation", "hold out"]
+)
+def test_usual_names_of_what_is_held_out_are_known(tmp_path: Path, name: str):
+    save(tmp_path / "train/a.png", grey(0))
+    save(tmp_path / name / "deep/b.png", grey(1))
+    save(tmp_path / f"{name}.png", grey(2))
 
-    with pytest.raises(ValueError, match="rename it to heldout"):
-        folder.find(tmp_path)
+    files, _ = folder.find(tmp_path)
+    assert {file.name: file.split for file in files} == {
+        "train/a.png": "train",
+        f"{name}/deep/b.png": "heldout",
+        f"{name}.png": "train",
+    }
 
 
 def test_a_name_that_is_not_text_is_refused_on_one_line(tmp_path: Path):

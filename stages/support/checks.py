@@ -1,0 +1,168 @@
+"""What a run asks of its images, its sizes and this machine, checked before anything is trained."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+import torch
+
+from lirf.autoencoder import aside, kinds, pretrained
+from lirf.autoencoder import model as ae
+from lirf.features import imagenet, inception, vision
+from lirf.networks import build
+from lirf.params import Params
+
+LEAST = 3
+"""Training images, at least."""
+
+NUMBER = 4
+"""Bytes of a latent's number or of a weight."""
+
+STATE = 4
+"""Numbers that are kept of a weight: itself, its average and the two moments of Adam."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Images that were prepared: to train on (mirrored ones not counted), held out, left out."""
+
+    train: int
+    heldout: int
+    skipped: int
+    duplicates: int
+
+
+def require_sizes(params: Params) -> None:
+    """Check that the autoencoder takes the images' size, and the network what it makes of them.
+
+    Raises:
+        ValueError: one line that names the key, the value and the remedy.
+    """
+    network(params, latent_shape(params))
+
+
+def latent_shape(params: Params) -> tuple[int, int, int]:
+    """Return the shape (C, H, W) of latents, without training anything.
+
+    Raises:
+        ValueError: the autoencoder is missing, or does not take the images' size or colour.
+    """
+    config, resolution = params.autoencoder, params.prepare.resolution
+    if config.pretrained is None:
+        levels = len(config.widths)
+        factor, channels = 2 ** (levels - 1), config.latent_channels
+        ae.require(config, resolution, factor, f"which {levels} autoencoder.widths need")
+    else:
+        model = pretrained.load(config, image_channels(params), resolution).model
+        factor, channels = kinds.factor(model), kinds.latent_channels(model)
+    side = resolution * config.enlarge // factor
+    return channels, side, side
+
+
+def image_channels(params: Params) -> int:
+    """Return how many channels the prepared images have."""
+    return 3 if params.prepare.colour == "rgb" else 1
+
+
+def network(params: Params, shape: tuple[int, int, int]) -> torch.nn.Module:
+    """Return the velocity network for latents of that shape, without memory for its weights.
+
+    Raises:
+        ValueError: one line that names the key of `initialize.network` that does not fit.
+    """
+    with torch.device("meta"):
+        return build.build(params.initialize.network.model_dump(), shape)
+
+
+def require_weights(params: Params) -> None:
+    """Check that the weights are here that samples and round trips will be seen through.
+
+    Raises:
+        ValueError: one line that says what is missing and where to put it.
+    """
+    match params.evaluate.features:
+        case "imagenet":
+            imagenet.weights()
+        case "inception":
+            inception.weights()
+        case "vision":
+            vision.find(params.autoencoder.vision, params.autoencoder.download)
+        case "pixels" | "latents":
+            pass
+        case other:
+            assert_never(other)
+    file = params.autoencoder.lpips
+    if file is not None and not Path(file).expanduser().is_file():
+        raise ValueError(f"autoencoder.lpips = {file}: no such file; set null to do without")
+
+
+def require_images(source: Path, params: Params, counts: Counts) -> None:
+    """Check that there are enough images for all that looks up neighbours among them.
+
+    With too few held-out ones samples will be compared with the training images: a warning says so.
+
+    Raises:
+        ValueError: there are too few to train on; names the key that may be lowered.
+    """
+    enough = counts.heldout > params.evaluate.neighbours
+    needed = {
+        "correct.neighbours": params.correct.neighbours,
+        "diagnose.neighbours": params.diagnose.neighbours,
+        "diagnose.bins": params.diagnose.bins - 1,
+        **({} if enough else {"evaluate.neighbours": params.evaluate.neighbours}),
+    }
+    trained = params.autoencoder.manifold_neighbours
+    away = aside.count(counts.train, params.autoencoder.holdout)
+    needed["autoencoder.manifold_neighbours"] = trained + away
+    key, most = max(needed.items(), key=lambda one: one[1])
+    least = max(LEAST, most + 1)
+    section, _, name = key.partition(".")
+    value = getattr(getattr(params, section), name)
+    remedy = f"add images or lower {key} = {value}" if least > LEAST else "add images"
+    if counts.train < least:
+        raise ValueError(
+            f"{source}: {counts.train} training images ({counts.heldout} held out,"
+            f" {counts.skipped} skipped, {counts.duplicates} duplicates left out), at least"
+            f" {least} needed; {remedy}"
+        )
+    if not enough:
+        print(  # noqa: T201
+            f"warning: {counts.heldout} held-out images, evaluate.neighbours ="
+            f" {params.evaluate.neighbours} needs more: samples will be compared with the training"
+            " images, which rewards memorising; put images of their own into a folder heldout/ or"
+            " set prepare.holdout",
+            file=sys.stderr,
+        )
+
+
+def least_bytes(params: Params, count: int) -> int:
+    """Return how many bytes a run on `count` images writes at least.
+
+    Those of images, of the latents of their views, and of two models.
+    """
+    shape = latent_shape(params)
+    latent = NUMBER * shape[0] * shape[1] * shape[2]
+    pixels = image_channels(params) * params.prepare.resolution**2
+    versions = (2 if params.prepare.flip else 1) * count
+    weights = sum(one.numel() for one in network(params, shape).parameters())
+    latents = versions * (1 + params.encode.augmentation.views) * latent
+    return versions * pixels + latents + 2 * STATE * NUMBER * weights
+
+
+def require_room(params: Params, count: int, folder: Path) -> None:
+    """Check that the disk of `folder` has room for a run on `count` images.
+
+    Raises:
+        ValueError: it has not.
+    """
+    needed, free = least_bytes(params, count), shutil.disk_usage(folder).free
+    if needed > free:
+        raise ValueError(
+            f"{folder.resolve()}: {free / 1e9:.1f} GB free, at least {needed / 1e9:.1f} GB needed;"
+            " free some space, or lower encode.augmentation.views ="
+            f" {params.encode.augmentation.views}"
+        )
