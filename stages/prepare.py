@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,19 @@ ROWS_SCHEMA = pa.schema(
         ("done", pa.string()),
     ]
 )
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Places of near-duplicates, [P, 2]: of a held-out image and one to train on, and others."""
+
+    apart: np.ndarray
+    together: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """Return how many pairs there are."""
+        return len(self.apart) + len(self.together)
 
 
 def prepare(params: Params, source: Path, images: Out, metrics: Out) -> None:
@@ -68,19 +82,19 @@ def prepare(params: Params, source: Path, images: Out, metrics: Out) -> None:
         usable = holdout.draw(usable, groups, params.prepare.holdout, params.prepare.seed)
     rows, repeats = folder.distinct(usable, params.prepare.flip)
     originals = [row for row in rows if not row.flip]
-    twins = _twins(originals, [(usable[i][0].name, usable[j][0].name) for i, j in near])
+    twins = _twins(originals, usable, near)
     counts = {
         "train": sum(row.file.split == "train" for row in originals),
         "heldout": sum(row.file.split == "heldout" for row in originals),
         "mirrored": len(rows) - len(originals),
         "skipped": len(skipped),
         "duplicates": len(repeats),
-        "near_duplicates": len(twins),
+        "near_duplicates": twins.count,
         "converted": sum("converted from" in row.image.done for row in originals),
     }
     lines = [f"warning: skipped {error}" for error in skipped]
     lines += [_left_out(file, row) for file, row in repeats]
-    lines += _alike(twins)
+    lines += _alike(twins, usable)
     lines.append(
         f"prepare: {counts['train']} to train on, {counts['mirrored']} of them also mirrored,"
         f" {counts['heldout']} held out; {counts['converted']} converted to"
@@ -102,30 +116,34 @@ def _left_out(file: ImageFile, row: Row) -> str:
     return f"warning: left out {leak}{file.name}: identical to {twin}"
 
 
-def _near(images: list[tuple[ImageFile, Decoded]], resolution: int) -> list[tuple[int, int]]:
-    """Return the places of near-duplicates, none where images are too small to tell."""
+def _near(images: list[tuple[ImageFile, Decoded]], resolution: int) -> np.ndarray:
+    """Return the places of near-duplicates, [P, 2], none where images are too small to tell."""
     if resolution < similar.LEAST_SIDE:
-        return []
+        return np.empty((0, 2), np.int64)
     return similar.pairs(similar.of_pixels([image.pixels for _, image in images]))
 
 
-def _twins(originals: list[Row], near: list[tuple[str, str]]) -> list[tuple[ImageFile, ImageFile]]:
-    """Return those near-duplicates of which both are kept; what is trained on comes first."""
-    kept = {row.file.name: row.file for row in originals}
-    both = [(kept[a], kept[b]) for a, b in near if a in kept and b in kept]
-    return [(a, b) if a.split == "train" else (b, a) for a, b in both]
+def _twins(
+    originals: list[Row], images: list[tuple[ImageFile, Decoded]], near_P2: np.ndarray
+) -> Twins:
+    """Return the near-duplicates of which both are kept: across the splits, and within them."""
+    kept = {row.file.name for row in originals}
+    kept_N = np.array([file.name in kept for file, _ in images], bool)
+    train_N = np.array([file.split == "train" for file, _ in images], bool)
+    both_P2 = near_P2[kept_N[near_P2].all(axis=1)]
+    apart_P = train_N[both_P2[:, 0]] != train_N[both_P2[:, 1]]
+    return Twins(both_P2[apart_P], both_P2[~apart_P])
 
 
-def _alike(twins: list[tuple[ImageFile, ImageFile]]) -> Iterator[str]:
+def _alike(twins: Twins, images: list[tuple[ImageFile, Decoded]]) -> Iterator[str]:
     """Say which images are nearly the same, first those that are on both sides."""
-    apart = [(a, b) for a, b in twins if a.split != b.split]
-    together = [(a, b) for a, b in twins if a.split == b.split]
-    for a, b in apart[:SHOWN]:
-        yield f"warning: held-out image {b.name} is nearly {a.name}, which is trained on"
-    for a, b in together[: max(0, SHOWN - len(apart))]:
-        yield f"warning: {a.name} and {b.name} are nearly the same image"
-    if len(twins) > SHOWN:
-        yield f"warning: {len(twins)} pairs of images are nearly the same, see above for {SHOWN}"
+    for pair in twins.apart[:SHOWN]:
+        held, trained = sorted((images[place][0] for place in pair), key=lambda file: file.split)
+        yield (f"warning: held-out image {held.name} is nearly {trained.name}, which is trained on")
+    for i, j in twins.together[: max(0, SHOWN - len(twins.apart))]:
+        yield f"warning: {images[i][0].name} and {images[j][0].name} are nearly the same image"
+    if twins.count > SHOWN:
+        yield f"warning: {twins.count} pairs of images are nearly the same, see above for {SHOWN}"
 
 
 def _table(rows: list[Row]) -> pa.Table:

@@ -40,17 +40,16 @@ def of_pixels(pixels_NCHW: Sequence[np.ndarray]) -> np.ndarray:
     return np.array(rows, np.float32).reshape(-1, SIDE * SIDE)
 
 
-def pairs(thumbnails_ND: np.ndarray) -> list[tuple[int, int]]:
-    """Return the places (i, j), i < j, of near-duplicates, in order."""
-    found: list[tuple[int, int]] = []
+def pairs(thumbnails_ND: np.ndarray) -> np.ndarray:
+    """Return the places (i, j), i < j, of near-duplicates in order, int64 [P, 2]."""
+    found = [np.empty((0, 2), np.int64)]
     for start in range(0, len(thumbnails_ND), BLOCK):
-        alike_BN = thumbnails_ND[start : start + BLOCK] @ thumbnails_ND.T >= CORRELATION
-        found += [(start + int(i), int(j)) for i, j in np.argwhere(alike_BN) if start + i < j]
-    return found
+        alike_BN = thumbnails_ND[start : start + BLOCK] @ thumbnails_ND[start:].T >= CORRELATION
+        found.append(np.argwhere(np.triu(alike_BN, k=1)) + start)
+    return np.concatenate(found)
 
 
-def groups(count: int, pairs: list[tuple[int, int]]) -> np.ndarray:
+def groups(count: int, pairs_P2: np.ndarray) -> np.ndarray:
     """Return a number for each of `count` images, [N], that all of a chain of pairs share."""
-    i_P, j_P = np.array(pairs, int).reshape(-1, 2).T
-    edges = coo_array((np.ones(len(pairs)), (i_P, j_P)), shape=(count, count))
+    edges = coo_array((np.ones(len(pairs_P2), bool), pairs_P2.T), shape=(count, count))
     return connected_components(edges, directed=False)[1]

@@ -23,6 +23,9 @@ GREY = frozenset({"1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 LOT = 64
 """Images that are decoded between two looks at the clock."""
 
+NAMED = 100
+"""Pairs of near-duplicates, at most, that are named."""
+
 SEEN = 4 * similar.SIDE
 """Px, at least, that a JPEG is decoded at: the rest would be thrown away."""
 
@@ -55,14 +58,16 @@ class Survey:
         images: those whose headers can be read.
         bad: the others, and those that could not be decoded: a line each.
         whole: how many were decoded.
-        near: near-duplicates among these.
+        near: how many pairs of near-duplicates are among these.
+        pairs: the first of them by name.
         others: files that are no images.
     """
 
     images: list[Facts]
     bad: list[str]
     whole: int
-    near: list[tuple[str, str]]
+    near: int
+    pairs: list[tuple[str, str]]
     others: int
 
     def count(self, split: folder.Split) -> int:
@@ -114,8 +119,10 @@ def survey(images: Path, seconds: float) -> Survey:
             if time.monotonic() - begun > seconds:
                 break
     rows_ND = np.array(thumbnails, np.float32).reshape(-1, similar.SIDE**2)
-    near = sorted(tuple(sorted((names[i], names[j]))) for i, j in similar.pairs(rows_ND))
-    return Survey(facts, bad, whole, [(a, b) for a, b in near], others)
+    by_name = np.argsort(np.array(names, object))
+    near_P2 = similar.pairs(rows_ND[by_name])
+    pairs = [(names[by_name[i]], names[by_name[j]]) for i, j in near_P2[:NAMED]]
+    return Survey(facts, bad, whole, len(near_P2), pairs, others)
 
 
 def _header(file: ImageFile) -> Facts | str:

@@ -128,16 +128,16 @@ def _contents(images: Path, found: Found) -> Iterator[str]:
         yield f"{seen.others:,} files are not read as images"
     if seen.whole < len(seen.images):
         yield f"{seen.whole:,} of the images were looked at whole, of the others the headers"
-    yield from _some("cannot be read", seen.bad)
-    yield from _some("nearly the same image", [f"{a} and {b}" for a, b in seen.near])
+    yield from _some("cannot be read", seen.bad, len(seen.bad))
+    yield from _some("nearly the same image", [f"{a} and {b}" for a, b in seen.pairs], seen.near)
 
 
-def _some(what: str, lines: list[str]) -> Iterator[str]:
+def _some(what: str, lines: list[str], count: int) -> Iterator[str]:
     """Name the first of what is wrong, and how many there are."""
     for line in lines[:SHOWN]:
         yield f"warning: {what}: {line}"
-    if len(lines) > SHOWN:
-        yield f"warning: {what}: {len(lines) - SHOWN:,} more"
+    if count > SHOWN:
+        yield f"warning: {what}: {count - SHOWN:,} more"
 
 
 def _choose(wanted: Wanted, found: Found) -> tuple[str, str]:

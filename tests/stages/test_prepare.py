@@ -332,7 +332,7 @@ def test_near_duplicates_are_named_and_held_out_together(
     assert (counts["train"], counts["heldout"], counts["near_duplicates"]) == (12, 4, 8)
     heldout = part.rows["source"].to_pylist()[12:]
     assert {name[0] for name in heldout} == {heldout[0][0], heldout[-1][0]}
-    assert "0.png and 0-again.png are nearly the same image" in capsys.readouterr().err
+    assert "0-again.png and 0.png are nearly the same image" in capsys.readouterr().err
     (source / "test").mkdir()
     (source / "3-again.png").rename(source / "test/3.png")
     run(resolution=32)
