@@ -33,15 +33,17 @@ ROWS_SCHEMA = pa.schema(
 )
 
 
-def prepare(params: Params, source: Path, images: Out, metrics: Out) -> None:
-    """Prepare the images below `source`: training rows first, then the held-out ones.
+def prepare(params: Params, images: Out, metrics: Out) -> None:
+    """Prepare the images below `prepare.images`: training rows first, then the held-out ones.
 
     Writes uint8 [N, C, R, R] with its table to `images`, and how many images there were of
-    each kind to `metrics`. What is left out, skipped or repeated, is named on standard error.
+    each kind to `metrics`. What is left out, skipped, repeated or doubtful, is named on standard
+    error. The folder is no option: a shell would read its name.
 
     Raises:
         ValueError: the folder or one of its images cannot be used, or too few are left.
     """
+    source = Path(params.prepare.images)
     found, others = folder.find(source)
     usable: list[tuple[ImageFile, Decoded]] = []
     skipped: list[BadImage] = []
@@ -66,17 +68,31 @@ def prepare(params: Params, source: Path, images: Out, metrics: Out) -> None:
     }
     lines = [f"warning: skipped {error}" for error in skipped]
     lines += [_left_out(file, row) for file, row in repeats]
+    lines += [*_doubts(usable), *(f"warning: {line}" for line in others.lines())]
     lines.append(
         f"prepare: {counts['train']} to train on, {counts['mirrored']} of them also mirrored,"
         f" {counts['heldout']} held out; {counts['converted']} converted to"
         f" {params.prepare.colour}, {counts['skipped']} skipped, {counts['duplicates']} duplicates"
-        f" left out, {others} other files ignored"
+        f" left out, {others.ignored} other files ignored"
+        + (f"; not looked into: {', '.join(sorted(others.debris))}" if others.debris else "")
     )
     print("\n".join(lines), file=sys.stderr)  # noqa: T201
     _require_enough(source, params, counts)
     attributes = {"colour": params.prepare.colour, "resolution": params.prepare.resolution}
     parts.write(images, np.stack([row.pixels for row in rows]), _table(rows), attributes)
     files.write_json(metrics, counts)
+
+
+def _doubts(usable: list[tuple[ImageFile, Decoded]]) -> list[str]:
+    """Say what may not be meant: of every kind of doubt the first file, and how many are alike."""
+    doubtful: dict[str, list[str]] = {}
+    for file, image in usable:
+        for kind, doubt in image.doubts.items():
+            doubtful.setdefault(kind, []).append(f"{file.name}: {doubt}")
+    return [
+        f"warning: {first}" + (f" (and {len(rest)} more such files)" if rest else "")
+        for first, *rest in doubtful.values()
+    ]
 
 
 def _left_out(file: ImageFile, row: Row) -> str:

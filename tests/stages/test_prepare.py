@@ -53,7 +53,7 @@ def source(tmp_path: Path) -> Path:
 def run(source: Path, tmp_path: Path) -> Run:
     def call(**changes: Any) -> tuple[parts.Part, dict[str, int]]:
         out, metrics = tmp_path / "images", tmp_path / "metrics.json"
-        prepare(numbers(**changes), source, Out(out), Out(metrics))
+        prepare(numbers(images=str(source), **changes), Out(out), Out(metrics))
         return parts.read(out), json.loads(metrics.read_text())
 
     return call
@@ -204,8 +204,7 @@ def test_nothing_left_after_skipping_is_an_error(tmp_path: Path):
 
     with pytest.raises(ValueError, match=r"source: 0 training images \(1 skipped"):
         prepare(
-            numbers(on_bad_image="skip"),
-            tmp_path / "source",
+            numbers(images=str(tmp_path / "source"), on_bad_image="skip"),
             Out(tmp_path / "images"),
             Out(tmp_path / "metrics.json"),
         )
@@ -240,8 +239,7 @@ def test_two_images_are_never_enough(tmp_path: Path):
 
     with pytest.raises(ValueError, match=r"2 training images .* at least 3 needed; add images"):
         prepare(
-            numbers(neighbours=1, manifold_neighbours=1),
-            tmp_path / "source",
+            numbers(images=str(tmp_path / "source"), neighbours=1, manifold_neighbours=1),
             Out(tmp_path / "images"),
             Out(tmp_path / "metrics.json"),
         )
@@ -258,7 +256,9 @@ def test_a_folder_that_is_none_is_refused_on_one_line(tmp_path: Path, name: str)
 
     with pytest.raises(ValueError, match=r"set prepare\.images to a folder of images") as caught:
         prepare(
-            numbers(), tmp_path / name, Out(tmp_path / "images"), Out(tmp_path / "metrics.json")
+            numbers(images=str(tmp_path / name)),
+            Out(tmp_path / "images"),
+            Out(tmp_path / "metrics.json"),
         )
 
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
@@ -271,7 +271,8 @@ def test_two_runs_write_the_same_bytes(source: Path, tmp_path: Path):
     for name in ("a", "b"):
         out = tmp_path / name
         out.mkdir()
-        prepare(numbers(flip=True), source, Out(out / "images"), Out(out / "metrics.json"))
+        changed = numbers(images=str(source), flip=True)
+        prepare(changed, Out(out / "images"), Out(out / "metrics.json"))
         files = sorted(path for path in out.rglob("*") if path.is_file())
         contents.append([(path.relative_to(out), path.read_bytes()) for path in files])
 
@@ -281,8 +282,7 @@ def test_two_runs_write_the_same_bytes(source: Path, tmp_path: Path):
 def test_bundled_faces_are_prepared_whole(tmp_path: Path):
     unpack(numbers(), "faces", Out(tmp_path / "faces"))
     prepare(
-        numbers(resolution=24, flip=True),
-        tmp_path / "faces",
+        numbers(images=str(tmp_path / "faces"), resolution=24, flip=True),
         Out(tmp_path / "images"),
         Out(tmp_path / "metrics.json"),
     )

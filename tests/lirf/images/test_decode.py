@@ -153,7 +153,7 @@ def test_16_bit_grey_is_rescaled_not_clipped(tmp_path: Path, suffix: str):
 def test_floating_point_pixels_are_refused(tmp_path: Path):
     path = save(tmp_path / "a.tif", np.ones((8, 8), dtype=np.float32))
 
-    with pytest.raises(BadImage, match=r"a\.tif: 32-bit pixels \(mode F\) have no known white"):
+    with pytest.raises(BadImage, match=r"a\.tif: a TIFF of 32-bit floating point pixels \(grey\)"):
         load(path)
 
 
@@ -199,16 +199,20 @@ def test_colour_follows_the_setting_whatever_the_input(tmp_path: Path):
     assert load(in_grey, IN_RGB).done == "converted from L to RGB"
 
 
-@pytest.mark.parametrize("suffix", ["tif", "webp"])
-def test_of_several_frames_the_first_is_taken(tmp_path: Path, suffix: str):
+@pytest.mark.parametrize(
+    ("suffix", "unit"), [("tif", "pages"), ("webp", "frames"), ("png", "frames")]
+)
+def test_of_several_frames_the_first_is_taken_and_said(tmp_path: Path, suffix: str, unit: str):
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
     path = tmp_path / f"a.{suffix}"
-    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+    options = {"lossless": True} if suffix == "webp" else {}
+    frames[0].save(path, save_all=True, append_images=frames[1:], **options)
 
     image = load(path, IN_RGB)
 
     assert image.pixels[:, 0, 0].tolist() == [255, 0, 0]
-    assert image.done.startswith("first of 3 frames")
+    assert image.done == f"first of 3 {unit}"
+    assert image.doubts == {"frames": f"first of 3 {unit} taken; save each to a file of its own"}
 
 
 # --- bad images
