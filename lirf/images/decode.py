@@ -164,7 +164,7 @@ def _decode(
         if image.mode == "RGB" and bits == 16 and "transparency" in image.info:
             raise BadImage("one of its 16-bit colours is transparent; save it with alpha instead")
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        loaded = _loaded(image, content, notes)  # TIFF turns itself upright here
+        loaded = _loaded(image, page, content, notes)  # TIFF turns itself upright here
         upright = ImageOps.exif_transpose(loaded)
         if orientation in range(2, 9):
             notes.append(f"turned upright (EXIF orientation {orientation})")
@@ -211,7 +211,9 @@ def _check_size(image: Image.Image, prepare: Prepare) -> None:
         )
 
 
-def _loaded(image: Image.Image, content: bytes, notes: list[str]) -> Image.Image:
+def _loaded(
+    image: Image.Image, page: tiff.Page | None, content: bytes, notes: list[str]
+) -> Image.Image:
     """Return the image with its pixels, also where a JPEG lacks nothing but its end marker."""
     try:
         image.load()
@@ -221,6 +223,10 @@ def _loaded(image: Image.Image, content: bytes, notes: list[str]) -> Image.Image
             raise
         notes.append("its end marker was missing")
         return whole
+    except ValueError as error:
+        if page is None or "raw mode" not in str(error):
+            raise
+        raise BadImage(_unread_pixels(page)) from None
     return image
 
 
