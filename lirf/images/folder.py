@@ -56,8 +56,9 @@ class Others:
     def lines(self) -> list[str]:
         """Return what to say of the formats that are not read, a line each."""
         return [
-            f"{len(names)} {kind} {'file is' if len(names) == 1 else 'files are'} not read"
-            f" ({min(names)}{', ...' if len(names) > 1 else ''}): {kinds.remedy(kind)}"
+            f"{kind} is not read: {min(names)}"
+            + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+            + f"; {kinds.remedy(kind)}"
             for kind, names in sorted(self.unread.items())
         ]
 
@@ -110,10 +111,10 @@ def find(folder: Path) -> tuple[list[ImageFile], Others]:
             split = "heldout" if name.parts[0] == HELDOUT and len(name.parts) > 1 else "train"
             found.append(ImageFile(path, name.as_posix(), split))
     if not found:
-        there = "".join(f"; {line}" for line in others.lines())
+        remedies = [*others.lines(), "set prepare.images to a folder of images"]
         raise ValueError(
-            f"{folder}: no images (PNG, JPEG, WebP, TIFF, BMP) in it or below{there};"
-            " set prepare.images to a folder of images"
+            f"{folder}: no images (PNG, JPEG, WebP, TIFF, BMP) in it or below; "
+            + "; ".join(remedies)
         )
     return sorted(found, key=lambda file: file.name), others
 

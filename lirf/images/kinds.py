@@ -65,7 +65,8 @@ SIGNATURES = (
     (0, b"GIF8", "GIF"),
     (4, b"ftypavi", "AVIF"),
     (4, b"ftyphe", "HEIC"),
-    (4, b"ftypm", "HEIC"),  # mif1, msf1; mp41 and mp42 come below
+    (4, b"ftypmif", "HEIC"),
+    (4, b"ftypmsf", "HEIC"),
     (4, b"ftypcrx", "camera raw"),
     (4, b"ftyp", "video"),
     (0, b"\xff\x0a", "JPEG XL"),
@@ -74,7 +75,6 @@ SIGNATURES = (
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
     (0, b"8BPS", "Photoshop"),
     (0, b"gimp xcf", "GIMP"),
-    (0, b"<svg", "SVG"),
     (128, b"DICM", "DICOM"),
     (0, b"SIMPLE  =", "FITS"),
     (0, b"v/1\x01", "OpenEXR"),
@@ -84,15 +84,16 @@ SIGNATURES = (
     (0, b"%PDF", "PDF"),
     (0, b"%!PS", "PostScript"),
     (0, b"\0\0\1\0", "icon"),
+    (0, b"icns", "icon"),
     (0, b"\x93NUMPY", "NumPy"),
     (0, b"\x89HDF\r\n", "HDF5"),
     (0, b"PK\3\4", "archive"),
     (0, b"\x1f\x8b", "archive"),
-    (0, b"<!DOCTYPE", "web page"),
-    (0, b"<html", "web page"),
     (0, b"version https://git-lfs", "Git LFS pointer"),
 )
 """Place, bytes and what begins so; the first that fits counts."""
+MARKUP = ((b"<svg", "SVG"), (b"<!doctype", "web page"), (b"<html", "web page"), (b"<?xml", "XML"))
+"""The same for text, in lower case."""
 LONGEST = 512  # bytes that signatures look at
 
 REMEDIES = {
@@ -129,13 +130,14 @@ def unread(name: str) -> str | None:
 
 def signature(head: bytes) -> str | None:
     """Return the format that a file's first `LONGEST` bytes stand for, if it is known."""
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text.startswith(b"<?xml") and b"<svg" in head:
-        return "SVG"
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for begin, name in MARKUP:
+        if text.startswith(begin):
+            return "SVG" if b"<svg" in text else name
     for place, begin, name in SIGNATURES:
-        if head[place : place + len(begin)] == begin and not head[4:].startswith(b"ftypmp4"):
+        if head.startswith(begin, place):
             return name
-    return "video" if head[4:].startswith(b"ftypmp4") else None
+    return None
 
 
 def remedy(kind: str) -> str:
