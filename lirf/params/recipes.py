@@ -66,13 +66,15 @@ def rewrite(path: Path, name: str, recipe: Recipe, images: str) -> str:
     where = f"{path} with recipe {name}"
     document = override(read(path), {**recipe.params, IMAGES: images}, where)
     validate(Params, document, where)
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")
+    ends = "\r\n" if b"\r\n" in path.read_bytes() else "\n"  # of lines, as on Windows
     root = YAML(typ="safe", pure=True).compose(text)
     changes = {_span(node): value for node, value in _changes(root, document, text, where)}
     for (start, end), value in sorted(changes.items(), reverse=True):
         text = text[:start] + _written(value) + text[end:]
     head, mark, rest = text.partition("\n#\n")
-    return _header(name, recipe) + mark + rest if head.startswith(FIRST) else text
+    text = _header(name, recipe) + mark + rest if head.startswith(FIRST) else text
+    return text.replace("\n", ends)
 
 
 def _header(name: str, recipe: Recipe) -> str:

@@ -140,6 +140,41 @@ def test_duplicates_and_leaks_are_left_out_by_name(
     assert "heldout/leak.png" not in part.rows["source"].to_pylist()
 
 
+def test_what_may_not_be_meant_is_said_once_a_kind(
+    run: Run, source: Path, capsys: pytest.CaptureFixture[str]
+):
+    for seed in (7, 8, 9):
+        pages = [Image.open(picture(source / "x/0.png", 10 * seed + page)) for page in range(3)]
+        pages[0].save(source / f"x/{seed}.tif", save_all=True, append_images=pages[1:])
+    dark = np.random.default_rng(0).integers(0, 4096, (8, 8), dtype=np.uint16)
+    dark[0, 0] = 4080
+    Image.fromarray(dark.clip(max=4080)).save(source / "dark.png")
+
+    part, counts = run()
+    errors = capsys.readouterr().err
+
+    assert counts["train"] == len(part.array) - 2 == 10
+    assert (
+        "warning: x/7.tif: first of 3 pages taken; save each to a file of its own"
+        " (and 2 more such files)\n"
+    ) in errors
+    assert "warning: dark.png: its 16-bit values end at 4080 of 65535, so it comes" in errors
+    assert errors.count("warning") == 2
+
+
+def test_what_is_not_read_is_named(run: Run, source: Path, capsys: pytest.CaptureFixture[str]):
+    for name in ("a.heic", "b.HEIC", "notes.txt", "@eaDir/0.png/SYNO.jpg", "Thumbs.db"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).touch()
+
+    assert run()[1]["train"] == 5
+    assert capsys.readouterr().err.splitlines()[1:] == [  # after its progress
+        "warning: HEIC is not read: a.heic and 1 more; save it as PNG",
+        "prepare: 5 to train on, 0 of them also mirrored, 2 held out; 0 converted to grey,"
+        " 0 skipped, 0 duplicates left out, 1 other files ignored; not looked into: @eaDir",
+    ]
+
+
 BAD = {
     "truncated.jpg": "truncated",
     "empty.png": "0 bytes",
