@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -83,7 +84,7 @@ def png(samples: np.ndarray, bits: int, colour: int, *chunks: tuple[bytes, bytes
     )
 
 
-def _packed(samples_HWS: np.ndarray, bits: int, order: str = "<") -> bytes:
+def _packed(samples_HWS: np.ndarray, bits: int, order: Literal["<", ">"] = "<") -> bytes:
     """Return samples as their bytes, rows of odd bits filled up to whole bytes."""
     if samples_HWS.dtype.kind != "i" or bits in (8, 16, 32):
         whole = {8: "u1", 16: "u2", 32: "u4"}.get(bits, "")

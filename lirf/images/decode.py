@@ -160,7 +160,7 @@ def _decode(
         _check_size(image, prepare)
         if image.mode == "CMYK" and image.format in JPEGS and "adobe" not in image.info:
             raise BadImage("CMYK without Adobe's mark: 0 may be all ink or none; save it as RGB")
-        bits = page.bits if page else content[PNG_BITS] if image.format == "PNG" else 8
+        bits = page.bits if page else _bits(image, content)
         if image.mode == "RGB" and bits == 16 and "transparency" in image.info:
             raise BadImage("one of its 16-bit colours is transparent; save it with alpha instead")
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -200,6 +200,12 @@ def _choose(image: Image.Image, notes: list[str], doubts: dict[str, str]) -> tif
     except SyntaxError:  # Pillow's word for pixels that it does not read
         raise BadImage(_unread_pixels(page)) from None
     return page
+
+
+def _bits(image: Image.Image, content: bytes) -> int:
+    """Return 16 if a sample of an image that is no TIFF has so many bits, else 8."""
+    deep = image.format == "PNG" and content[PNG_BITS] == 16
+    return 16 if deep or image.mode in shades.GREY_16_BIT else 8
 
 
 def _check_size(image: Image.Image, prepare: Prepare) -> None:

@@ -7,6 +7,7 @@ import struct
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,27 +161,6 @@ def test_transparency_is_composited_on_white(tmp_path: Path, mode: str):
     assert image.done == f"composited on white; converted from {mode} to RGB"
 
 
-def test_a_transparent_palette_entry_is_white(tmp_path: Path):
-    palette = Image.new("P", (8, 8), 1)
-    palette.putpalette([255, 0, 0, 0, 0, 255])
-    palette.putpixel((0, 0), 0)
-    palette.save(tmp_path / "a.png", transparency=0)
-
-    pixels = load(tmp_path / "a.png", IN_RGB).pixels
-
-    assert pixels[:, 0, 0].tolist() == [255, 255, 255]
-    assert pixels[:, 1, 1].tolist() == [0, 0, 255]
-
-
-def test_cmyk_becomes_rgb(tmp_path: Path):
-    Image.new("CMYK", (8, 8), (255, 0, 255, 0)).save(tmp_path / "a.tif")  # full cyan and yellow
-
-    image = load(tmp_path / "a.tif", IN_RGB)
-
-    assert image.pixels[:, 0, 0].tolist() == [0, 255, 0]
-    assert image.done == "converted from CMYK to RGB"
-
-
 def test_colour_follows_the_setting_whatever_the_input(tmp_path: Path):
     in_colour = save(tmp_path / "rgb.png", NOISE_HWC)
     in_grey = save(tmp_path / "grey.png", grey(0))
@@ -198,7 +178,7 @@ def test_colour_follows_the_setting_whatever_the_input(tmp_path: Path):
 def test_of_several_frames_the_first_is_taken_and_said(tmp_path: Path, suffix: str, unit: str):
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
     path = tmp_path / f"a.{suffix}"
-    options = {"lossless": True} if suffix == "webp" else {}
+    options: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
     frames[0].save(path, save_all=True, append_images=frames[1:], **options)
 
     image = load(path, IN_RGB)
