@@ -24,22 +24,25 @@ class Page:
     photometric: int = 1
     kind: int = 1  # 1 unsigned, 2 signed, 3 floating point
     planes: bool = False
+    compressed: bool = False
     tags: dict[int, int | bytes] = field(default_factory=dict)
 
 
 def tiff(*pages: Page) -> bytes:
-    """Return an uncompressed TIFF."""
+    """Return a little-endian TIFF of a strip a page, or a plane of it."""
     content = bytearray(b"II*\0\0\0\0\0")
     link = 4
     for page in pages:
         height, width, count = page.samples.shape
         planes = np.split(page.samples, count, axis=2) if page.planes else [page.samples]
         strips = [_packed(plane, page.bits) for plane in planes]
+        if page.compressed:
+            strips = [zlib.compress(strip) for strip in strips]
         places = [len(content) + sum(map(len, strips[:i])) for i in range(len(strips))]
         content += b"".join(strips)
         tags = {
             256: (LONG, [width]), 257: (LONG, [height]), 258: (SHORT, [page.bits] * count),
-            259: (SHORT, [1]), 262: (SHORT, [page.photometric]), 273: (LONG, places),
+            259: (SHORT, [8 if page.compressed else 1]), 262: (SHORT, [page.photometric]), 273: (LONG, places),
             277: (SHORT, [count]), 278: (LONG, [height]), 279: (LONG, list(map(len, strips))),
             284: (SHORT, [2 if page.planes else 1]), 339: (SHORT, [page.kind] * count),
         }  # fmt: skip

@@ -26,6 +26,7 @@ RED, GREEN, BLUE = RAMP_HW, 1 - RAMP_HW, RAMP_HW / 2
 GREYS, INVERTED = [RAMP_HW] * 3, [1 - RAMP_HW] * 3
 COLOURS = [RED, GREEN, BLUE]
 SOLID, CLEAR = np.ones((8, 8)), np.zeros((8, 8))
+INKS = [1 - RED, 1 - GREEN, 1 - BLUE, CLEAR]
 BLACK_IS_ZERO, WHITE_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, CIELAB = 1, 0, 2, 3, 5, 6, 8
 ALPHA, PREMULTIPLIED, UNKNOWN = ({338: kind} for kind in (2, 1, 0))
 REDUCED = {254: 1}
@@ -55,7 +56,7 @@ def load(path: Path, *pages: Page) -> Decoded:
          [(plane + 1) / 2 for plane in COLOURS]),
         (RGB, [*COLOURS, CLEAR], 8, UNKNOWN, COLOURS),
         (BLACK_IS_ZERO, [RAMP_HW, SOLID], 8, ALPHA, GREYS),
-        *((CMYK, [1 - RED, 1 - GREEN, 1 - BLUE, CLEAR], bits, {}, COLOURS) for bits in (8, 16)),
+        *((CMYK, INKS, bits, {}, COLOURS) for bits in (8, 16)),
         (YCBCR, [RAMP_HW, NEUTRAL, NEUTRAL], 8, {}, GREYS),
     ],
 )  # fmt: skip
@@ -79,6 +80,18 @@ def test_colours_come_out_right_or_are_refused(
 
     coarse = max(255 // (2**bits - 1), 2) / 2 + 1
     np.testing.assert_allclose(image.pixels, 255 * np.stack(expected), atol=coarse)
+
+
+@pytest.mark.parametrize(("photometric", "samples"), [(RGB, COLOURS), (CMYK, INKS)])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_compressed_planes_come_out_right(
+    tmp_path: Path, photometric: int, samples: list[np.ndarray], bits: int
+):
+    page = Page(levels(samples, bits), bits, photometric, planes=True, compressed=True)
+
+    pixels = load(tmp_path / "a.tif", page).pixels
+
+    np.testing.assert_allclose(pixels, 255 * np.stack(COLOURS), atol=2)
 
 
 def test_cielab_comes_out_right(tmp_path: Path):
