@@ -42,7 +42,8 @@ def tiff(*pages: Page) -> bytes:
         content += b"".join(strips)
         tags = {
             256: (LONG, [width]), 257: (LONG, [height]), 258: (SHORT, [page.bits] * count),
-            259: (SHORT, [8 if page.compressed else 1]), 262: (SHORT, [page.photometric]), 273: (LONG, places),
+            259: (SHORT, [8 if page.compressed else 1]), 262: (SHORT, [page.photometric]),
+            273: (LONG, places),
             277: (SHORT, [count]), 278: (LONG, [height]), 279: (LONG, list(map(len, strips))),
             284: (SHORT, [2 if page.planes else 1]), 339: (SHORT, [page.kind] * count),
         }  # fmt: skip
