@@ -48,12 +48,13 @@ class Twins:
         return len(self.apart) + len(self.together)
 
 
-def prepare(params: Params, source: Path, images: Out, metrics: Out) -> None:
-    """Prepare the images below `source`: training rows first, then the held-out ones.
+def prepare(params: Params, images: Out, metrics: Out) -> None:
+    """Prepare the images below `prepare.images`: training rows first, then the held-out ones.
 
     Writes uint8 [N, C, R, R] with its table to `images`, and how many images there were of
-    each kind to `metrics`. What is left out, skipped, repeated or nearly so is named on standard
-    error. `prepare.holdout` of the images are held out where the folder says so of none.
+    each kind to `metrics`. What is left out, skipped, repeated, nearly so or doubtful is named on
+    standard error. `prepare.holdout` of the images are held out where the folder says so of none.
+    The folder is no option: a shell would read its name.
 
     What later stages ask of the images, of their size and of this machine is checked here first.
 
@@ -61,6 +62,7 @@ def prepare(params: Params, source: Path, images: Out, metrics: Out) -> None:
         ValueError: the folder or one of its images cannot be used, too few are left, or the numbers
             do not suit them.
     """
+    source = Path(params.prepare.images)
     checks.require_sizes(params)
     checks.require_weights(params)
     found, others = folder.find(source)
@@ -95,11 +97,13 @@ def prepare(params: Params, source: Path, images: Out, metrics: Out) -> None:
     lines = [f"warning: skipped {error}" for error in skipped]
     lines += [_left_out(file, row) for file, row in repeats]
     lines += _alike(twins, usable)
+    lines += [*_doubts(usable), *(f"warning: {line}" for line in others.lines())]
     lines.append(
         f"prepare: {counts['train']} to train on, {counts['mirrored']} of them also mirrored,"
         f" {counts['heldout']} held out; {counts['converted']} converted to"
         f" {params.prepare.colour}, {counts['skipped']} skipped, {counts['duplicates']} duplicates"
-        f" left out, {others} other files ignored"
+        f" left out, {others.ignored} other files ignored"
+        + (f"; not looked into: {', '.join(sorted(others.debris))}" if others.debris else "")
     )
     print("\n".join(lines), file=sys.stderr)  # noqa: T201
     kinds = (counts[kind] for kind in ("train", "heldout", "skipped", "duplicates"))
@@ -107,6 +111,18 @@ def prepare(params: Params, source: Path, images: Out, metrics: Out) -> None:
     attributes = {"colour": params.prepare.colour, "resolution": params.prepare.resolution}
     parts.write(images, np.stack([row.pixels for row in rows]), _table(rows), attributes)
     files.write_json(metrics, counts)
+
+
+def _doubts(usable: list[tuple[ImageFile, Decoded]]) -> list[str]:
+    """Say what may not be meant: of every kind of doubt the first file, and how many are alike."""
+    doubtful: dict[str, list[str]] = {}
+    for file, image in usable:
+        for kind, doubt in image.doubts.items():
+            doubtful.setdefault(kind, []).append(f"{file.name}: {doubt}")
+    return [
+        f"warning: {first}" + (f" (and {len(rest)} more such files)" if rest else "")
+        for first, *rest in doubtful.values()
+    ]
 
 
 def _left_out(file: ImageFile, row: Row) -> str:

@@ -167,7 +167,7 @@ def make(folder: Path, changes: dict[str, dict[str, Any]]) -> Trained:
     params = settings.validate(settings.Params, document, "params.yaml")
 
     out = {name: Out(folder / name) for name in ("images", "bank", "heldout", "augmented")}
-    prepare(params, photos, out["images"], Out(folder / "prepare.json"))
+    prepare(params, out["images"], Out(folder / "prepare.json"))
     channels = parts.read(out["images"]).array.shape[1]
     (folder / "autoencoder").mkdir()
     ae.save(

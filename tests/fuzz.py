@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from made import Page, png, tiff
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -253,6 +254,9 @@ def _images(folder: Path) -> Target:
         compression = {"compression": "tiff_lzw"} if kind == "TIFF" and mode == "RGB" else {}
         image.save(buffer, kind, **compression)
         seeds.append(buffer.getvalue())
+    values = generator.integers(0, 65536, (9, 12, 1))
+    seeds += [tiff(Page(values, 16, 0), Page(values, 16), Page(values, 16, tags={254: 1}))]
+    seeds += [png(values, 16, 0, (b"tRNS", b"\0\1")), seeds[5].removesuffix(b"\xff\xd9")]
     path = folder / "image.png"
 
     def read(content: bytes) -> object:

@@ -7,15 +7,15 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from lirf.images import kinds
 from lirf.images.decode import Decoded
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 HELDOUT = frozenset({"heldout", "holdout", "test", "val", "valid", "validation"})
 """Names of folders whose images are held out, in any case, with or without `-`, `_` and spaces."""
 
@@ -29,6 +29,40 @@ class ImageFile:
     path: Path
     name: str
     split: Split
+
+
+@dataclass
+class Others:
+    """What a folder holds besides images that are read.
+
+    Attributes:
+        unread: names of the files of every format that is known and not read.
+        debris: names of folders that are not looked into: hidden, or left by a system.
+        ignored: number of all other files.
+    """
+
+    unread: dict[str, list[str]] = field(default_factory=dict)
+    debris: set[str] = field(default_factory=set)
+    ignored: int = 0
+
+    def add(self, path: Path, name: str) -> None:
+        """Count the file `path`, called `name`, which has no suffix of an image that is read."""
+        kind = kinds.unread(name)
+        if kind is None and not path.suffix:
+            kind = _content(path)
+        if kind is None:
+            self.ignored += 1
+        else:
+            self.unread.setdefault(kind, []).append(name)
+
+    def lines(self) -> list[str]:
+        """Return what to say of the formats that are not read, a line each."""
+        return [
+            f"{kind} is not read: {min(names)}"
+            + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+            + f"; {kinds.remedy(kind)}"
+            for kind, names in sorted(self.unread.items())
+        ]
 
 
 @dataclass(frozen=True)
@@ -47,15 +81,16 @@ class Row:
         return np.ascontiguousarray(pixels_CHW[:, :, ::-1]) if self.flip else pixels_CHW
 
 
-def find(folder: Path) -> tuple[list[ImageFile], int]:
-    """Return the image files below `folder`, sorted by name, and the number of other files.
+def find(folder: Path) -> tuple[list[ImageFile], Others]:
+    """Return the image files below `folder`, sorted by name, and what else there is.
 
-    Files count by suffix, in any case; hidden files and folders are skipped. Everything below
-    a folder of `folder` that is named as in `HELDOUT` is held out, everything else is for training.
+    Files count by suffix, in any case; what is hidden or left by a system is skipped. Everything
+    below a folder of `folder` that is named as in `HELDOUT` is held out, all else is for training.
 
     Raises:
         ValueError: `folder` is missing, unreadable, not a folder or holds no images; a link
-            leads out of it or to a folder; a name cannot be printed.
+            leads out of it, to a folder or nowhere; something is no file; a name cannot be
+            printed.
     """
     if not folder.exists():
         raise ValueError(f"{folder}: no such folder; set prepare.images to a folder of images")
@@ -63,22 +98,24 @@ def find(folder: Path) -> tuple[list[ImageFile], int]:
         raise ValueError(f"{folder}: not a folder; set prepare.images to a folder of images")
     root = folder.resolve()
     found: list[ImageFile] = []
-    others = 0
+    others = Others()
     for parent, folders, files in os.walk(folder, onerror=_refuse_unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        visible = sorted(name for name in files if not name.startswith("."))
+        others.debris.update(name for name in folders if kinds.is_debris(name))
+        folders[:] = sorted(name for name in folders if not kinds.is_debris(name))
+        visible = sorted(name for name in files if not kinds.is_debris(name))
         for path in (Path(parent, name) for name in [*folders, *visible]):
             _check_entry(path, path.relative_to(folder), root)
         for path in (Path(parent, name) for name in visible):
-            if path.suffix.lower() not in SUFFIXES:
-                others += 1
-                continue
             name = path.relative_to(folder)
+            if path.suffix.lower() not in kinds.SUFFIXES:
+                others.add(path, name.as_posix())
+                continue
             found.append(ImageFile(path, name.as_posix(), _split(name)))
     if not found:
+        remedies = [*others.lines(), "set prepare.images to a folder of images"]
         raise ValueError(
-            f"{folder}: no images (PNG, JPEG, WebP, TIFF, BMP) in it or below;"
-            " set prepare.images to a folder of images"
+            f"{folder}: no images (PNG, JPEG, WebP, TIFF, BMP) in it or below; "
+            + "; ".join(remedies)
         )
     return sorted(found, key=lambda file: file.name), others
 
@@ -125,6 +162,16 @@ def _refuse_unreadable(error: OSError) -> None:
     raise ValueError(f"{error.filename}: cannot be read ({error.strerror}); make it readable")
 
 
+def _content(path: Path) -> str | None:
+    """Return what a file without a suffix is, if it is an image by its first bytes."""
+    try:
+        with path.open("rb") as file:
+            kind = kinds.signature(file.read(kinds.LONGEST))
+    except OSError:
+        return None
+    return f"{kind} without a suffix" if kind in kinds.READ else kind
+
+
 def _check_entry(path: Path, name: Path, root: Path) -> None:
     """Refuse a file or folder that would be taken for something it is not."""
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in name.name):
@@ -135,3 +182,7 @@ def _check_entry(path: Path, name: Path, root: Path) -> None:
             raise ValueError(
                 f"{path}: a link to a folder or out of it; put the files there instead"
             )
+        if not path.exists():
+            raise ValueError(f"{path}: a link to nothing; remove it or put the file there")
+    if not path.is_dir() and not path.is_file():  # opening a pipe would wait for who writes to it
+        raise ValueError(f"{path}: a pipe, socket or device, not a file; remove it")

@@ -13,15 +13,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from lirf.images import folder, similar
-from lirf.images.decode import FORMATS
-from lirf.images.folder import ImageFile
+from lirf.images import decode, folder, similar
+from lirf.images.decode import FORMATS, BadImage, Decoded
+from lirf.images.folder import ImageFile, Others
+from lirf.params import Prepare
 
 GREY = frozenset({"1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 """Pillow's modes without colour."""
 
 LOT = 64
 """Images that are decoded between two looks at the clock."""
+
+JUDGE = Prepare(
+    images="any", resolution=8, colour="rgb", flip=False, on_bad_image="fail", max_megapixels=100.0
+)
+"""How an image is decoded that does not open at once."""
 
 NAMED = 100
 """Pairs of near-duplicates, at most, that are named."""
@@ -60,7 +66,7 @@ class Survey:
         whole: how many were decoded.
         near: how many pairs of near-duplicates are among these.
         pairs: the first of them by name.
-        others: files that are no images.
+        others: what there is besides.
     """
 
     images: list[Facts]
@@ -68,7 +74,7 @@ class Survey:
     whole: int
     near: int
     pairs: list[tuple[str, str]]
-    others: int
+    others: Others
 
     def count(self, split: folder.Split) -> int:
         """Return how many images there are of a split."""
@@ -126,27 +132,31 @@ def survey(images: Path, seconds: float) -> Survey:
 
 
 def _header(file: ImageFile) -> Facts | str:
-    """Return what an image's header says, or why it cannot be read."""
+    """Return what an image's header says, or why the image cannot be used."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             with Image.open(file.path, formats=FORMATS) as image:
                 return Facts(file, image.size, image.mode in GREY)
-        except Exception as error:  # decoders let through whatever they run into
-            return _reason(file, error)
+        except Exception:  # decoders let through whatever they run into
+            found = _decoded(file)
+    return found if isinstance(found, str) else Facts(file, (found.width, found.height), False)
 
 
 def _thumbnail(file: ImageFile) -> np.ndarray | str:
-    """Return the thumbnail of an image, or why it cannot be decoded."""
+    """Return the thumbnail of an image, or why the image cannot be used."""
     try:
         with Image.open(file.path, formats=FORMATS) as image:
             image.draft(None, (SEEN, SEEN))
             return similar.thumbnail(ImageOps.exif_transpose(image))
-    except Exception as error:  # as above
-        return _reason(file, error)
+    except Exception:  # as above
+        found = _decoded(file)
+    return found if isinstance(found, str) else similar.of_pixels([found.pixels])[0]
 
 
-def _reason(file: ImageFile, error: Exception) -> str:
-    known = isinstance(error, OSError) and not isinstance(error, Image.UnidentifiedImageError)
-    text = " ".join(str(error).split()) if known else "not an image, or damaged"
-    return f"{file.name}: {text or type(error).__name__}"
+def _decoded(file: ImageFile) -> Decoded | str:
+    """Return an image as `prepare` decodes it, smaller, or why that refuses it."""
+    try:
+        return decode.load(file.path, JUDGE)
+    except BadImage as error:
+        return str(error)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lirf.params.base import Positive, Section, Seed
 
@@ -20,3 +20,13 @@ class Prepare(Section):
     seed: Seed = 0
     on_bad_image: Literal["fail", "skip"]
     max_megapixels: Positive
+
+    @field_validator("images", mode="before")
+    @classmethod
+    def _names_a_folder(cls, images: Any) -> Any:
+        """Check that it is text, which in YAML digits alone are not."""
+        if not isinstance(images, str) or not images.strip():
+            raise ValueError(
+                f"prepare.images = {images!r}: must name a folder; put digits in quotes"
+            )
+        return images

@@ -74,13 +74,15 @@ def rewrite(path: Path, name: str, recipe: Recipe, images: str) -> str:
     """
     document, where = _document(path, name, recipe, images), _where(path, name)
     validate(Params, document, where)
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")
+    ends = "\r\n" if b"\r\n" in path.read_bytes() else "\n"  # of lines, as on Windows
     root = YAML(typ="safe", pure=True).compose(text)
     changes = {_span(node): value for node, value in _changes(root, document, text, where)}
     for (start, end), value in sorted(changes.items(), reverse=True):
         text = text[:start] + _written(value) + text[end:]
     head, mark, rest = text.partition("\n#\n")
-    return _header(name, recipe) + mark + rest if head.startswith(FIRST) else text
+    text = _header(name, recipe) + mark + rest if head.startswith(FIRST) else text
+    return text.replace("\n", ends)
 
 
 def _where(path: Path, name: str) -> str:

@@ -124,8 +124,11 @@ def _contents(images: Path, found: Found) -> Iterator[str]:
         parts = [f"{name} {count:,}" for name, count in seen.classes.items()]
         more = f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""
         yield f"folders to train on, as one kind: {', '.join(parts[:SHOWN])}{more}"
-    if seen.others:
-        yield f"{seen.others:,} files are not read as images"
+    if seen.others.ignored:
+        yield f"{seen.others.ignored:,} files are not images"
+    if seen.others.debris:
+        yield f"not looked into: {', '.join(sorted(seen.others.debris))}"
+    yield from (f"warning: {line}" for line in seen.others.lines())
     if seen.whole < len(seen.images):
         yield f"{seen.whole:,} of the images were looked at whole, of the others the headers"
     yield from _some("cannot be read", seen.bad, len(seen.bad))

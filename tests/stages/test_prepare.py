@@ -60,7 +60,9 @@ def run(source: Path, tmp_path: Path) -> Run:
     def call(**changes: Any) -> tuple[parts.Part, dict[str, int]]:
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
         out, metrics = folder / "images", folder / "metrics.json"
-        prepare(numbers(**{"holdout": 0.0, **changes}), source, Out(out), Out(metrics))
+        prepare(
+            numbers(**{"images": str(source), "holdout": 0.0, **changes}), Out(out), Out(metrics)
+        )
         return parts.read(out), json.loads(metrics.read_text())
 
     return call
@@ -148,6 +150,41 @@ def test_duplicates_and_leaks_are_left_out_by_name(
     assert "heldout/leak.png" not in part.rows["source"].to_pylist()
 
 
+def test_what_may_not_be_meant_is_said_once_a_kind(
+    run: Run, source: Path, capsys: pytest.CaptureFixture[str]
+):
+    for seed in (7, 8, 9):
+        pages = [Image.open(picture(source / "x/0.png", 10 * seed + page)) for page in range(3)]
+        pages[0].save(source / f"x/{seed}.tif", save_all=True, append_images=pages[1:])
+    dark = np.random.default_rng(0).integers(0, 4096, (8, 8), dtype=np.uint16)
+    dark[0, 0] = 4080
+    Image.fromarray(dark.clip(max=4080)).save(source / "dark.png")
+
+    part, counts = run()
+    errors = capsys.readouterr().err
+
+    assert counts["train"] == len(part.array) - 2 == 10
+    assert (
+        "warning: x/7.tif: first of 3 pages taken; save each to a file of its own"
+        " (and 2 more such files)\n"
+    ) in errors
+    assert "warning: dark.png: its 16-bit values end at 4080 of 65535, so it comes" in errors
+    assert errors.count("warning") == 2
+
+
+def test_what_is_not_read_is_named(run: Run, source: Path, capsys: pytest.CaptureFixture[str]):
+    for name in ("a.heic", "b.HEIC", "notes.txt", "@eaDir/0.png/SYNO.jpg", "Thumbs.db"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).touch()
+
+    assert run()[1]["train"] == 5
+    assert capsys.readouterr().err.splitlines()[1:] == [  # after its progress
+        "warning: HEIC is not read: a.heic and 1 more; save it as PNG",
+        "prepare: 5 to train on, 0 of them also mirrored, 2 held out; 0 converted to grey,"
+        " 0 skipped, 0 duplicates left out, 1 other files ignored; not looked into: @eaDir",
+    ]
+
+
 BAD = {
     "truncated.jpg": "truncated",
     "empty.png": "0 bytes",
@@ -212,8 +249,7 @@ def test_nothing_left_after_skipping_is_an_error(tmp_path: Path):
 
     with pytest.raises(ValueError, match=r"source: 0 training images \(0 held out, 1 skipped"):
         prepare(
-            numbers(on_bad_image="skip"),
-            tmp_path / "source",
+            numbers(images=str(tmp_path / "source"), on_bad_image="skip"),
             Out(tmp_path / "images"),
             Out(tmp_path / "metrics.json"),
         )
@@ -250,8 +286,9 @@ def test_two_images_are_never_enough(tmp_path: Path):
 
     with pytest.raises(ValueError, match=r"2 training images .* at least 3 needed; add images"):
         prepare(
-            numbers(neighbours=1, manifold_neighbours=1, holdout=0.0),
-            tmp_path / "source",
+            numbers(
+                images=str(tmp_path / "source"), neighbours=1, manifold_neighbours=1, holdout=0.0
+            ),
             Out(tmp_path / "images"),
             Out(tmp_path / "metrics.json"),
         )
@@ -268,7 +305,9 @@ def test_a_folder_that_is_none_is_refused_on_one_line(tmp_path: Path, name: str)
 
     with pytest.raises(ValueError, match=r"set prepare\.images to a folder of images") as caught:
         prepare(
-            numbers(), tmp_path / name, Out(tmp_path / "images"), Out(tmp_path / "metrics.json")
+            numbers(images=str(tmp_path / name)),
+            Out(tmp_path / "images"),
+            Out(tmp_path / "metrics.json"),
         )
 
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
@@ -281,7 +320,8 @@ def test_two_runs_write_the_same_bytes(source: Path, tmp_path: Path):
     for name in ("a", "b"):
         out = tmp_path / name
         out.mkdir()
-        prepare(numbers(flip=True), source, Out(out / "images"), Out(out / "metrics.json"))
+        changed = numbers(images=str(source), flip=True)
+        prepare(changed, Out(out / "images"), Out(out / "metrics.json"))
         files = sorted(path for path in out.rglob("*") if path.is_file())
         contents.append([(path.relative_to(out), path.read_bytes()) for path in files])
 
@@ -291,8 +331,7 @@ def test_two_runs_write_the_same_bytes(source: Path, tmp_path: Path):
 def test_bundled_faces_are_prepared_whole(tmp_path: Path):
     unpack(numbers(), "faces", Out(tmp_path / "faces"))
     prepare(
-        numbers(resolution=24, flip=True, holdout=0.0),
-        tmp_path / "faces",
+        numbers(images=str(tmp_path / "faces"), resolution=24, flip=True, holdout=0.0),
         Out(tmp_path / "images"),
         Out(tmp_path / "metrics.json"),
     )

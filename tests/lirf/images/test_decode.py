@@ -7,6 +7,7 @@ import struct
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,13 +151,6 @@ def test_16_bit_grey_is_rescaled_not_clipped(tmp_path: Path, suffix: str):
     assert "rescaled from 16 to 8 bits" in image.done
 
 
-def test_floating_point_pixels_are_refused(tmp_path: Path):
-    path = save(tmp_path / "a.tif", np.ones((8, 8), dtype=np.float32))
-
-    with pytest.raises(BadImage, match=r"a\.tif: 32-bit pixels \(mode F\) have no known white"):
-        load(path)
-
-
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_transparency_is_composited_on_white(tmp_path: Path, mode: str):
     Image.new(mode, (8, 8), (0, 64) if mode == "LA" else (0, 0, 0, 64)).save(tmp_path / "a.png")
@@ -165,27 +159,6 @@ def test_transparency_is_composited_on_white(tmp_path: Path, mode: str):
 
     assert np.unique(image.pixels).tolist() == [191]  # 255 * (1 - 64 / 255)
     assert image.done == f"composited on white; converted from {mode} to RGB"
-
-
-def test_a_transparent_palette_entry_is_white(tmp_path: Path):
-    palette = Image.new("P", (8, 8), 1)
-    palette.putpalette([255, 0, 0, 0, 0, 255])
-    palette.putpixel((0, 0), 0)
-    palette.save(tmp_path / "a.png", transparency=0)
-
-    pixels = load(tmp_path / "a.png", IN_RGB).pixels
-
-    assert pixels[:, 0, 0].tolist() == [255, 255, 255]
-    assert pixels[:, 1, 1].tolist() == [0, 0, 255]
-
-
-def test_cmyk_becomes_rgb(tmp_path: Path):
-    Image.new("CMYK", (8, 8), (255, 0, 255, 0)).save(tmp_path / "a.tif")  # full cyan and yellow
-
-    image = load(tmp_path / "a.tif", IN_RGB)
-
-    assert image.pixels[:, 0, 0].tolist() == [0, 255, 0]
-    assert image.done == "converted from CMYK to RGB"
 
 
 def test_colour_follows_the_setting_whatever_the_input(tmp_path: Path):
@@ -199,16 +172,20 @@ def test_colour_follows_the_setting_whatever_the_input(tmp_path: Path):
     assert load(in_grey, IN_RGB).done == "converted from L to RGB"
 
 
-@pytest.mark.parametrize("suffix", ["tif", "webp"])
-def test_of_several_frames_the_first_is_taken(tmp_path: Path, suffix: str):
+@pytest.mark.parametrize(
+    ("suffix", "unit"), [("tif", "pages"), ("webp", "frames"), ("png", "frames")]
+)
+def test_of_several_frames_the_first_is_taken_and_said(tmp_path: Path, suffix: str, unit: str):
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
     path = tmp_path / f"a.{suffix}"
-    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+    options: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
+    frames[0].save(path, save_all=True, append_images=frames[1:], **options)
 
     image = load(path, IN_RGB)
 
     assert image.pixels[:, 0, 0].tolist() == [255, 0, 0]
-    assert image.done.startswith("first of 3 frames")
+    assert image.done == f"first of 3 {unit}"
+    assert image.doubts == {"frames": f"first of 3 {unit} taken; save each to a file of its own"}
 
 
 # --- bad images
@@ -243,6 +220,22 @@ def test_text_with_the_suffix_of_an_image_is_refused(tmp_path: Path):
     (tmp_path / "a.png").write_text("not an image")
 
     with pytest.raises(BadImage, match=r"a\.png: not a PNG, JPEG, WebP, TIFF or BMP image"):
+        load(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "AVIF", "ICO"])
+def test_another_format_behind_the_suffix_is_named(tmp_path: Path, kind: str):
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png", kind)
+
+    name = {"ICO": "icon"}.get(kind, kind)
+    with pytest.raises(BadImage, match=rf"content is {name}, which is not read; save it as PNG"):
+        load(tmp_path / "a.png")
+
+
+def test_a_pointer_to_a_file_is_named(tmp_path: Path):
+    (tmp_path / "a.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+
+    with pytest.raises(BadImage, match="Git LFS pointer, which is not read; run `git lfs pull`"):
         load(tmp_path / "a.png")
 
 

@@ -38,7 +38,7 @@ def test_nested_files_are_found_in_posix_order(tmp_path: Path):
         ("b/heldout/4.webp", "train"),  # only the folder at the top is held out
         ("heldout/x/3.bmp", "heldout"),
     ]
-    assert others == 1
+    assert others.ignored == 1
 
 
 def test_hidden_files_and_folders_are_skipped(tmp_path: Path):
@@ -99,6 +99,82 @@ def test_a_link_within_the_folder_and_a_linked_root_are_fine(tmp_path: Path):
     (tmp_path / "root").symlink_to("real")
 
     assert [file.name for file in folder.find(tmp_path / "root")[0]] == ["a.png", "b.png"]
+
+
+def test_a_link_to_nothing_is_refused(tmp_path: Path):
+    save(tmp_path / "a.png", grey(0))
+    (tmp_path / "b.png").symlink_to("gone.png")
+
+    with pytest.raises(ValueError, match=r"b\.png: a link to nothing; remove it"):
+        folder.find(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["b.png", "pipe"])
+def test_a_pipe_is_refused_and_never_opened(tmp_path: Path, name: str):
+    save(tmp_path / "a.png", grey(0))
+    os.mkfifo(tmp_path / name)
+
+    with pytest.raises(ValueError, match=rf"{name}: a pipe, socket or device, .*; remove it"):
+        folder.find(tmp_path)
+
+
+def test_what_systems_leave_is_not_looked_into(tmp_path: Path):
+    for name in ("a.png", "@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg", "b/__MACOSX/._a.png"):
+        save(tmp_path / name, grey(0))
+    for name in ("Thumbs.db", "b/desktop.ini", ".DS_Store", "Icon\r"):
+        (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "@eaDir/pipe")
+
+    files, others = folder.find(tmp_path)
+
+    assert [file.name for file in files] == ["a.png"]
+    assert others == folder.Others(debris={"@eaDir", "__MACOSX"})
+
+
+def test_formats_that_are_not_read_are_named(tmp_path: Path):
+    save(tmp_path / "a.png", grey(0))
+    for name in ("x/1.HEIC", "x/0.heic", "logo.svg", "notes.txt", "README"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    save(tmp_path / "scan", grey(0), format="PNG")
+
+    others = folder.find(tmp_path)[1]
+
+    assert others.ignored == 2
+    assert others.lines() == [
+        "HEIC is not read: x/0.heic and 1 more; save it as PNG",
+        "PNG without a suffix is not read: scan; add .png to its name",
+        "SVG is not read: logo.svg; save it as PNG",
+    ]
+
+
+def test_a_folder_of_another_format_says_so(tmp_path: Path):
+    (tmp_path / "a.heic").touch()
+
+    with pytest.raises(ValueError, match=r"no images .*; HEIC is not read: a\.heic; save it as"):
+        folder.find(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["JPG", "jpeg", "jpe", "jfif", "png", "apng", "TIF"])
+def test_suffixes_of_formats_that_are_read(tmp_path: Path, suffix: str):
+    (tmp_path / f"a.{suffix}").touch()
+
+    assert [file.name for file in folder.find(tmp_path)[0]] == [f"a.{suffix}"]
+
+
+@pytest.mark.parametrize("parent", ["my images", "a'b\"c", "a&b", "$HOME", "~", "[x] {y}", "ä*?"])
+def test_any_name_of_a_folder_will_do(tmp_path: Path, parent: str):
+    save(tmp_path / parent / parent / "a.png", grey(0))
+
+    assert folder.find(tmp_path / parent)[0][0].name == f"{parent}/a.png"
+
+
+def test_a_name_in_another_encoding_is_refused_on_one_line(tmp_path: Path):
+    save(tmp_path / os.fsdecode(b"caf\xe9.png"), grey(0), format="PNG")
+
+    with pytest.raises(ValueError, match=r"caf\\udce9\.png.*; rename it") as caught:
+        folder.find(tmp_path)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(

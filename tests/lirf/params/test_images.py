@@ -9,6 +9,9 @@ import pytest
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        ("images: data/digits", "images: ''", "prepare.images = '': must name a folder; put"),
+        ("images: data/digits", "images: ~", "prepare.images = None: must name a folder; put"),
+        ("images: data/digits", "images: 7", "prepare.images = 7: must name a folder; put digits"),
         ("  resolution: 8", "  resolution: 4", "prepare.resolution = 4: should be greater than"),
         ("  resolution: 8", "  resolution: '8'", "prepare.resolution = '8': should be a valid int"),
         ("colour: grey", "colour: gray", "prepare.colour = 'gray': should be 'grey' or 'rgb'"),

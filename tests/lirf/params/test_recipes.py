@@ -104,3 +104,19 @@ def test_numbers_that_do_not_fit_are_one_line(folder: Path, changes: dict[str, A
     with pytest.raises(ValueError, match=message) as caught:
         recipes.rewrite(folder / "params.yaml", "odd", odd, "pictures")
     assert "\n" not in str(caught.value)
+
+
+def test_line_endings_of_windows_stay(folder: Path):
+    path = folder / "params.yaml"
+    lines = path.read_bytes().replace(b"\n", b"\r\n")
+    for begin in (b"", b"\xef\xbb\xbf"):  # as some editors there write
+        path.write_bytes(begin + lines)
+        assert params.load(path) == params.load(SHIPPED)
+
+        text = recipes.rewrite(path, "small", recipes.load(ROOT, "small"), "pictures")
+
+        assert text.count("\n") == text.count("\r\n") == text.count("\r") > 100
+        path.write_bytes(text.encode())
+        found = params.load(path)
+        (folder / "params.yaml").write_text(SHIPPED.read_text())
+        assert found == written(folder, "small")
