@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lirf import params as settings
-from lirf.autoencoder import kinds, pretrained
+from lirf.autoencoder import kinds, layout, pretrained
 from stages.pretrain import pretrain
 from stages.support.command import Out
 
@@ -20,7 +20,7 @@ def test_what_it_writes_can_be_begun_with(tmp_path: Path):
     numbers = NUMBERS.model_copy(update={"pretrain": config})
     for name in ("start", "again"):
         pretrain(numbers, Out(tmp_path / name))
-    for file in (kinds.CONFIG, kinds.WEIGHTS):
+    for file in (layout.CONFIG, layout.WEIGHTS):
         one, other = ((tmp_path / name / file).read_bytes() for name in ("start", "again"))
         assert one == other
     section = NUMBERS.autoencoder.model_copy(update={"pretrained": str(tmp_path / "start")})
