@@ -39,9 +39,11 @@ class Version(argparse.Action):
     """An option that prints the version and ends."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Print it."""
         from importlib.metadata import version
 
-        parser.exit(message=f"lirf {version('lirf')}\n")
+        print(f"lirf {version('lirf')}")  # noqa: T201
+        parser.exit()
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -143,12 +145,12 @@ def nearest(options: argparse.Namespace) -> None:
     prepare = exported.read_prepare(options.model)
     autoencoder = ae.load(options.model / exported.AUTOENCODER, where)
 
-    def read(where: Path) -> tuple[np.ndarray, list[str]]:
-        found = [file for file in folder.find(where)[0] if file.split == "train"]
+    def read(images: Path) -> tuple[np.ndarray, list[str]]:
+        found = [file for file in folder.find(images)[0] if file.split == "train"]
         if not found:
-            raise ValueError(f"{where}: all images in it are held out; there are none to compare")
-        names = [file.path.relative_to(where).as_posix() for file in found]
-        return np.stack([decode.load(file.path, prepare).pixels for file in found]), names
+            raise ValueError(f"{images}: all images in it are held out; there are none to compare")
+        pixels = [decode.load(file.path, prepare).pixels for file in found]
+        return np.stack(pixels), [file.name for file in found]
 
     images_MCHW, names = read(options.images)
     train_NCHW, train_names = read(options.training)

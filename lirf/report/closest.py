@@ -27,12 +27,12 @@ SIDE = 192  # of an image on the page at most, px
 class Closest:
     """Images by their distance to the nearest training image, and the names of all files.
 
-    Rows of `found` are those of `images_RCHW`; it points into `train_NCHW`.
+    Rows of `found` are those of `images`; it points into `train`.
     """
 
-    images_RCHW: np.ndarray
+    images: np.ndarray  # uint8 [R, C, H, W]
     names: Sequence[str]
-    train_NCHW: np.ndarray
+    train: np.ndarray  # uint8 [N, C, H, W]
     train_names: Sequence[str]
     found: Memorised
 
@@ -46,7 +46,7 @@ class Closest:
             )
         ]
         return pictures.captioned(
-            panel(self.images_RCHW, self.train_NCHW, found, notes),
+            panel(self.images, self.train, found, notes),
             f"{len(notes)} images, each beside its {found.nearest.shape[1]} nearest training ones.",
             "Numbers: distance to the nearest in pixels (0 to 1 each);",
             "that over the distance to the second: below 1/3 memorised (framed).",
@@ -68,7 +68,7 @@ class Closest:
     def page(self) -> str:
         """Return the page."""
         environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-        known = {int(i): self.train_NCHW[i] for i in np.unique(self.found.nearest)}
+        known = {int(i): self.train[i] for i in np.unique(self.found.nearest)}
         uris = {
             (i, flipped): pictures.data_uri(mirror(one[None])[0] if flipped else one, SIDE)
             for i, one in known.items()
@@ -76,7 +76,7 @@ class Closest:
         }
         return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
             rows=self._rows(),
-            images=[pictures.data_uri(image_CHW, SIDE) for image_CHW in self.images_RCHW],
+            images=[pictures.data_uri(image_CHW, SIDE) for image_CHW in self.images],
             uris=uris,
         )
 
@@ -122,9 +122,8 @@ def closest(
         memorised.memorised[order_R],
         memorised.limit,
     )
-    return Closest(
-        images_MCHW[order_R], [names[row] for row in order_R], train_NCHW, train_names, found
-    )
+    shown = [names[row] for row in order_R.tolist()]
+    return Closest(images_MCHW[order_R], shown, train_NCHW, train_names, found)
 
 
 def _cell(value: Any) -> str:

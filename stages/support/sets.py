@@ -1,4 +1,4 @@
-"""A set of drawn images on disk: a folder of PNGs and `seeds.tsv`, which names each with its seed."""
+"""A set of drawn images on disk: a folder of PNGs, and `seeds.tsv`, which names their seeds."""
 
 from __future__ import annotations
 
