@@ -122,7 +122,7 @@ def closest(
         memorised.memorised[order_R],
         memorised.limit,
     )
-    shown = [names[row] for row in order_R.tolist()]
+    shown = [names[int(row)] for row in order_R]
     return Closest(images_MCHW[order_R], shown, train_NCHW, train_names, found)
 
 

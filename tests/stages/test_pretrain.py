@@ -10,7 +10,10 @@ from lirf.autoencoder import kinds, layout, pretrained
 from stages.pretrain import pretrain
 from stages.support.command import Out
 
-NUMBERS = settings.load(Path(__file__).parents[2] / "params.yaml")
+ROOT = Path(__file__).parents[2]
+NUMBERS = settings.load_study(
+    settings.PretrainParams, ROOT / "params.yaml", ROOT / "pipeline" / "studies" / "pretrain.yaml"
+)
 SMALL = {"width": 4, "blocks": (0, 1), "steps": 2, "batch": 2, "featured": 1, "side": 32}
 
 
