@@ -6,18 +6,13 @@ Nothing heavy is imported before a command runs, so that `--help` is quick.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from lirf.params import Sample
-    from lirf.publish.export import Model
+    from lirf.publish.exported import Solver
 
 # ruff: noqa: PLC0415 - see above
 
@@ -27,6 +22,8 @@ MOST_STEPS = 10_000
 MOST_BATCH = 4096
 SOLVERS = ("euler", "heun", "midpoint", "dopri5")
 NEAREST = 4
+OUT = "folder for the images, or a .png: all in one picture"
+KINDS = (".png", ".html", ".tsv")
 INTERRUPTED = 130  # exit status, as shells have it
 
 
@@ -36,6 +33,17 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end with exit status 2."""
         self.exit(2, f"error: {message}; `{self.prog} --help` says more\n")
+
+
+class Version(argparse.Action):
+    """An option that prints the version and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Print it."""
+        from importlib.metadata import version
+
+        print(f"lirf {version('lirf')}")  # noqa: T201
+        parser.exit()
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -68,55 +76,60 @@ def init(options: argparse.Namespace) -> None:
 
 
 def sample(options: argparse.Namespace) -> None:
-    """Write images of a published model, and their seeds beside them.
+    """Write images of a published model, and their seeds beside them; or one picture of them all.
 
     Image i depends on the model, the solver, --seed and i alone. Every file is whole or not there.
     """
+    from stages.support import sets
+
     out: Path = options.out.resolve()
-    _require_free(out, options.overwrite)
+    earlier = sets.require_free(out, options.overwrite)
+    picture = sets.is_picture(out)
+    if picture and options.count > MOST_SHOWN:
+        raise ValueError(
+            f"--count {options.count}: one picture shows at most {MOST_SHOWN}; name a folder in"
+            " --out, or lower it"
+        )
+    import numpy as np
     from tqdm import tqdm
 
-    from lirf.autoencoder import model as ae
-    from lirf.publish import export
-    from lirf.report import pictures, tables
+    from lirf.publish import exported
+    from lirf.report import pictures
     from lirf.sampling import sampler
     from lirf.training import devices
 
     where = devices.choose(options.device)
-    model = export.load(options.model, where)
-    config = _solver(model, options)
+    model = exported.load(options.model, where)
+    solver = _solver(model.solver, options)
     seeds = sampler.seeds(options.seed, "sample", options.count)
-    names = [f"{index:05d}.png" for index in range(len(seeds))]
-    _make_folder(out)
-    with whole(out / "seeds.tsv") as path:
-        path.write_text(tables.tsv(tables.transposed({"file": names, "seed": seeds})))
+    if picture:
+        sets.make_folder(out.parent)
+    places = iter([] if picture else sets.begin(out, earlier, seeds))
     shown: list[np.ndarray] = []
-    places = iter(names)
-    with tqdm(total=len(names), desc="sample", unit="image", disable=None) as bar:
-        for z_BCHW in sampler.sample(model.field, seeds, model.space.shape, config, where):
-            images_BCHW = ae.decode(
-                model.autoencoder, z_BCHW.numpy(), model.space, options.batch, where
-            )
-            for image_CHW in images_BCHW:
-                with whole(out / next(places)) as path:
+    with tqdm(total=len(seeds), desc="sample", unit="image", disable=None) as bar:
+        for z_BCHW in sampler.sample(model.field, seeds, model.space.shape, solver, where):
+            made_BCHW = model.decoder.images(z_BCHW.numpy(), model.space, options.batch, where)
+            if picture:
+                shown.append(made_BCHW)
+            for image_CHW in () if picture else made_BCHW:
+                with sets.whole(next(places)) as path:
                     pictures.save(pictures.single(image_CHW), path)
-                if len(shown) < MOST_SHOWN and options.grid:
-                    shown.append(image_CHW)
-                bar.update()
-    if options.grid:
-        import numpy as np
-
-        columns = int(np.ceil(np.sqrt(len(shown))))
-        with whole(out.with_name(f"{out.name}-grid.png")) as path:
-            pictures.save(pictures.grid(np.stack(shown), columns), path)
+            bar.update(len(made_BCHW))
+    if picture:
+        columns = int(np.ceil(np.sqrt(len(seeds))))
+        with sets.whole(out) as path:
+            pictures.save(pictures.grid(np.concatenate(shown), columns), path)
 
 
 def nearest(options: argparse.Namespace) -> None:
-    """Draw images beside their nearest training images, and say how many are memorised."""
+    """Show images beside their nearest training images, and say how many are memorised."""
     _require_images(options.images, "--images")
     _require_images(options.training, "--training")
-    if options.out.suffix.lower() != ".png":
-        raise ValueError(f"{options.out}: the picture is a PNG; name a file that ends in .png")
+    kind = options.out.suffix.lower()
+    if kind not in KINDS:
+        raise ValueError(
+            f"{options.out}: not known by its ending; name a file that ends in {', '.join(KINDS)}"
+        )
     import numpy as np
 
     from lirf.autoencoder import model as ae
@@ -124,46 +137,39 @@ def nearest(options: argparse.Namespace) -> None:
     from lirf.images import decode, folder
     from lirf.measure import nearest as nearest_images
     from lirf.measure.memorised import find_memorised
-    from lirf.publish import export
-    from lirf.report import pictures
+    from lirf.publish import exported
+    from lirf.report import closest, pictures
     from lirf.training import devices
+    from stages.support import sets
 
     where = devices.choose(options.device)
-    model = export.load(options.model, where)
+    prepare = exported.read_prepare(options.model)
+    autoencoder = ae.load(options.model / exported.AUTOENCODER, where)
 
-    def read(where: Path) -> np.ndarray:
-        found = [file for file in folder.find(where)[0] if file.split == "train"]
+    def read(images: Path) -> tuple[np.ndarray, list[str]]:
+        found = [file for file in folder.find(images)[0] if file.split == "train"]
         if not found:
-            raise ValueError(f"{where}: all images in it are held out; there are none to compare")
-        return np.stack([decode.load(file.path, model.prepare).pixels for file in found])
+            raise ValueError(f"{images}: all images in it are held out; there are none to compare")
+        pixels = [decode.load(file.path, prepare).pixels for file in found]
+        return np.stack(pixels), [file.name for file in found]
 
-    def round_trip(images_NCHW: np.ndarray) -> np.ndarray:
-        raw = ae.encode(model.autoencoder, images_NCHW, options.batch, where)
-        scaled = model.space.scale(raw)
-        return ae.decode(model.autoencoder, scaled, model.space, options.batch, where)
-
-    shown_RCHW, train_NCHW = read(options.images)[: options.first], read(options.training)
+    images_MCHW, names = read(options.images)
+    train_NCHW, train_names = read(options.training)
     extract = features.of("pixels").extract
-    known_VNCHW = nearest_images.versions(train_NCHW, round_trip)
+    known_VNCHW = nearest_images.versions(
+        train_NCHW, lambda seen: ae.round_trip(autoencoder, seen, options.batch, where)
+    )
     memorised = find_memorised(
-        extract(shown_RCHW), np.stack([extract(known) for known in known_VNCHW]), nearest=NEAREST
+        extract(images_MCHW), np.stack([extract(known) for known in known_VNCHW]), nearest=NEAREST
     )
-    notes = [
-        f"{distance:.2f}, {ratio:.2f}{' memorised' if found else ''}"
-        for distance, ratio, found in zip(
-            memorised.distance[:, 0], memorised.ratio, memorised.memorised, strict=True
-        )
-    ]
-    picture = pictures.captioned(
-        nearest_images.panel(shown_RCHW, train_NCHW, memorised, notes),
-        f"{len(notes)} images, each beside its {memorised.nearest.shape[1]} nearest training ones.",
-        "Numbers: distance to the nearest in pixels (0 to 1 each);",
-        "that over the distance to the second: below 1/3 memorised (framed).",
-    )
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with whole(options.out) as path:
-        pictures.save(picture, path)
-    print(f"{int(memorised.memorised.sum())} of {len(notes)} images are memorised")  # noqa: T201
+    result = closest.closest(images_MCHW, names, train_NCHW, train_names, memorised, options.first)
+    sets.make_folder(options.out.parent)
+    with sets.whole(options.out) as path:
+        if kind == ".png":
+            pictures.save(result.picture(), path)
+        else:
+            path.write_text(result.page() if kind == ".html" else result.table(), encoding="utf-8")
+    print(f"{int(memorised.memorised.sum())} of {len(names)} images are memorised")  # noqa: T201
 
 
 def push(options: argparse.Namespace) -> None:
@@ -171,9 +177,9 @@ def push(options: argparse.Namespace) -> None:
     from httpx2 import HTTPError
     from huggingface_hub import HfApi, get_token
 
-    from lirf.publish import export
+    from lirf.publish import exported
 
-    name = export.read_provenance(options.model)["name"]
+    name = exported.read_provenance(options.model)["name"]
     token = get_token()
     if token is None:
         raise ValueError("no token of the Hugging Face hub; set HF_TOKEN or run `hf auth login`")
@@ -188,42 +194,15 @@ def push(options: argparse.Namespace) -> None:
     print(url)  # noqa: T201
 
 
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` to write to; it becomes `path` if nothing goes wrong."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _solver(model: Model, options: argparse.Namespace) -> Sample:
+def _solver(solver: Solver, options: argparse.Namespace) -> Solver:
     """Return how to integrate: as the model says, but for what the user asks otherwise."""
+    from dataclasses import replace
+
     asked = {"solver": options.solver, "steps": options.steps, "batch": options.batch}
-    changes = {key: value for key, value in asked.items() if value is not None}
-    config = model.sample.model_copy(update=changes)
-    if options.steps is not None and config.solver == "dopri5":
+    changed = replace(solver, **{key: value for key, value in asked.items() if value is not None})
+    if options.steps is not None and changed.solver == "dopri5":
         raise ValueError(f"--steps {options.steps}: dopri5 chooses its own; leave it out")
-    return config
-
-
-def _require_free(out: Path, overwrite: bool) -> None:
-    """Check that images may be written to `out`."""
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out}: not a folder; name one with --out")
-    if out.is_dir() and not overwrite and any(out.iterdir()):
-        raise ValueError(f"{out}: not empty; name another folder or add --overwrite")
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"{out}: cannot be made ({error.strerror}); name another --out") from None
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise ValueError(f"{out}: cannot be written to; name another --out")
+    return changed
 
 
 def _require_images(folder: Path, option: str) -> None:
@@ -249,6 +228,7 @@ def _whole_number(low: int, high: int) -> Callable[[str], int]:
 def _parser() -> Parser:
     """Return the options of all commands."""
     parser = Parser(prog="lirf", description="Start with images; use a published model.")
+    parser.add_argument("--version", action=Version, nargs=0, help="say which version this is")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
     def command(
@@ -277,21 +257,19 @@ def _parser() -> Parser:
     zero.add_argument("--dry-run", action="store_true", help="tell all, write nothing")
 
     one = command(sample, "draw images into a folder")
-    one.add_argument("--out", type=Path, required=True, help="folder for the images")
+    one.add_argument("--out", type=Path, required=True, help=OUT)
     one.add_argument("--count", type=_whole_number(1, MOST_IMAGES), default=64, help="[64]")
     one.add_argument("--seed", type=_whole_number(0, 2**63 - 1), default=0, help="[0]")
-    one.add_argument("--grid", action="store_true", help="also OUT-grid.png, all in one picture")
     one.add_argument("--solver", choices=SOLVERS, help="[the model's own]")
     one.add_argument("--steps", type=_whole_number(1, MOST_STEPS), help="[the model's own]")
-    one.add_argument("--overwrite", action="store_true", help="even if the folder is not empty")
+    one.add_argument("--overwrite", action="store_true", help="in place of an earlier set")
 
     two = command(nearest, "show images beside their nearest training images")
     two.add_argument("--images", type=Path, required=True, help="folder of generated images")
     two.add_argument("--training", type=Path, required=True, help="folder of training images")
-    two.add_argument("--out", type=Path, required=True, help="PNG file")
-    two.add_argument(
-        "--first", type=_whole_number(1, MOST_SHOWN), default=100, help="images to show [100]"
-    )
+    two.add_argument("--out", type=Path, required=True, help=f"file: {' or '.join(KINDS)}")
+    shown = "how many to show, nearest first [100]"
+    two.add_argument("--first", type=_whole_number(1, MOST_SHOWN), default=100, help=shown)
 
     for drawn in (one, two):
         drawn.add_argument("--batch", type=_whole_number(1, MOST_BATCH), default=64, help="[64]")

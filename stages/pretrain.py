@@ -6,7 +6,7 @@ import torch
 
 from lirf.autoencoder import kinds
 from lirf.images import bundled
-from lirf.params import Params
+from lirf.params import PretrainParams
 from lirf.studies import pretraining
 from lirf.studies.pretraining import Photographs
 from stages.support import command
@@ -14,7 +14,7 @@ from stages.support.command import Out
 from stages.support.progress import track
 
 
-def pretrain(params: Params, model: Out) -> None:
+def pretrain(params: PretrainParams, model: Out) -> None:
     """Write an autoencoder in diffusers' layout, half precision, to `model`.
 
     On one thread of the CPU whatever `device` and `threads` say: what ships is to be the same

@@ -18,8 +18,8 @@ from stages.support.command import Out
 
 PACKAGES = ("diffusers", "lirf", "numpy", "safetensors", "torch", "torchdiffeq")
 
-UNRELATED = {"device", "deterministic", "memory", "page", "pretrain", "spaces", "spiral"}
-"""Parameters that a model does not depend on: of speed, of the page, of studies."""
+UNRELATED = {"device", "deterministic", "memory", "page"}
+"""Parameters that a model does not depend on: of speed, of the page."""
 
 
 def publish(

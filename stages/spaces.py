@@ -9,7 +9,7 @@ from typing import Any
 from PIL.Image import Image
 
 from lirf.autoencoder import model as ae
-from lirf.params import Params
+from lirf.params import SpacesParams
 from lirf.report import pictures, tables
 from lirf.studies import spaces as studied
 from lirf.training import devices
@@ -29,7 +29,7 @@ COLUMNS = {  # of the table, by the metric of the stage `autoencoder`
 }
 
 
-def spaces(params: Params, images: Path, runs: Out, table: Out, strips: Out) -> None:
+def spaces(params: SpacesParams, images: Path, runs: Out, table: Out, strips: Out) -> None:
     """Train or take an autoencoder for each line of `spaces`, and put them side by side.
 
     All are asked for the midpoints of the same pairs. `runs` has every number (TSV), `table` the

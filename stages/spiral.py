@@ -11,7 +11,7 @@ import torch
 
 from lirf.objectives import rectified
 from lirf.objectives.base import Field
-from lirf.params import Params
+from lirf.params import SpiralParams
 from lirf.report import tables
 from lirf.studies import study, toy
 from lirf.studies.study import Outcome
@@ -23,7 +23,7 @@ Key = tuple[int, int, str]
 """Number of points, seed, method."""
 
 
-def spiral(params: Params, runs: Out, table: Out, samples: Out, fields: Out) -> None:
+def spiral(params: SpiralParams, runs: Out, table: Out, samples: Out, fields: Out) -> None:
     """Run every method at every number of points and seed.
 
     `runs` has a row a run, `table` mean and standard deviation over the seeds, `samples` shows
@@ -67,7 +67,7 @@ def _memory(anchors_NCHW: torch.Tensor, x_BCHW: torch.Tensor, t_B: torch.Tensor)
     return rectified.closed_form(x_BCHW, t_B, anchors_NCHW)
 
 
-def _run_all(params: Params) -> dict[Key, Outcome]:
+def _run_all(params: SpiralParams) -> dict[Key, Outcome]:
     """Return the outcome of every method, run in as many processes as there are cores.
 
     A process has one thread: the results do not depend on the number of cores.

@@ -26,7 +26,12 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 DATA = ROOT / "data"
 COMPARISON = DATA / "studies" / "comparison"
-PARAMS: dict[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")
+MAIN: dict[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")
+STUDIES: dict[str, dict[str, Any]] = {
+    name: YAML(typ="safe").load(ROOT / "pipeline" / "studies" / f"{name}.yaml")
+    for name in ("pretrain", "spaces", "spiral")
+}
+PARAMS: dict[str, Any] = MAIN | {key: one for file in STUDIES.values() for key, one in file.items()}
 
 BANNED = {  # word: what to say instead
     r"cop(y|ies|ied)": "memorised, or view",
@@ -235,16 +240,16 @@ def in_params(key: str) -> bool:
     return True
 
 
-def test_the_parameters_that_it_names_exist(page: Path, tmp_path: Path):
+def test_the_parameters_that_it_names_exist(page: Path):
     text = written(page)
     for key in re.findall(r"`([a-z]+(?:\.[a-z0-9_]+)+)(?:: [^`]*)?`", text):
         assert key.split(".")[0] not in PARAMS or in_params(key), key
     for example in re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL):
-        document = dict(PARAMS)
+        document = dict(MAIN)
         for name, section in YAML(typ="safe").load(example).items():
-            document[name] = {**({} if name == "spaces" else PARAMS[name]), **section}
-        YAML().dump(document, tmp_path / "params.yaml")
-        params.load(tmp_path / "params.yaml")
+            document[name] = {**MAIN.get(name, {}), **section}
+        model = params.SpacesParams if "spaces" in document else params.Params
+        params.validate(model, document, text)
 
 
 def test_the_files_that_it_names_exist(page: Path):

@@ -39,7 +39,7 @@ OWNERS = {  # the only files of lirf that may import a library
     "timm": {"lirf.features.vision", "lirf.features.imagenet"},
     "torch_fidelity": {"lirf.features.inception"},
     "torchdiffeq": {"lirf.solvers.adaptive"},
-    "jinja2": {"lirf.report.page"},
+    "jinja2": {"lirf.report.page", "lirf.report.closest"},
     "matplotlib": {"lirf.report.style"},
     "accelerate": {"lirf.training.parallel"},
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,3 +49,24 @@ def in_channels(x_BCHW: Tensor, channels: int) -> Tensor:
         return x_BCHW
     share = x_BCHW.new_tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)
     return (x_BCHW * share).sum(dim=1, keepdim=True)
+
+
+def pixels_to_signal(images_NCHW: np.ndarray) -> Tensor:
+    """Map uint8 0..255 to float32 -1..1."""
+    assert images_NCHW.dtype == np.uint8, "pixels are uint8"
+    return torch.tensor(images_NCHW).float() / 127.5 - 1
+
+
+def signal_to_pixels(signal_NCHW: Tensor) -> np.ndarray:
+    """Map float32 -1..1 to uint8 0..255: clipped, rounded to nearest.
+
+    Raises:
+        ValueError: a value is not finite, which would become a black pixel.
+    """
+    bad = (~signal_NCHW.isfinite()).nonzero()
+    if len(bad):
+        raise ValueError(
+            f"decoded image {int(bad[0, 0])} of a batch is not finite: lower"
+            " autoencoder.learning_rate and rerun `dvc repro`"
+        )
+    return ((signal_NCHW.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()

@@ -20,10 +20,8 @@ from diffusers.models.autoencoders.vq_model import VQModel
 from diffusers.utils import logging
 from torch import Tensor, nn
 
+from lirf.autoencoder.layout import CONFIG, WEIGHTS
 from lirf.store import files
-
-CONFIG = "config.json"
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 Model = AutoencoderKL | AutoencoderTiny | AutoencoderDC | VQModel
 

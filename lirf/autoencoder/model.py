@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from lirf import params
-from lirf.autoencoder import kinds
-from lirf.autoencoder.frame import Frame
-from lirf.autoencoder.kinds import CONFIG, WEIGHTS, AutoencoderKL, Model
-from lirf.store import files
+from lirf.autoencoder import kinds, layout
+from lirf.autoencoder.frame import Frame, pixels_to_signal, signal_to_pixels
+from lirf.autoencoder.kinds import AutoencoderKL, Model
 from lirf.store.space import Space
 
-FINGERPRINT = "fingerprint.json"
 LEAST_GROUP = 4
 """Channels normalised together, at least. One alone would forget its own mean and scale."""
 
@@ -99,10 +94,7 @@ def save(framed: Framed, folder: Path) -> str:
     model, frame = framed.model, framed.frame
     model.save_pretrained(folder, safe_serialization=True)
     own = frame == Frame(kinds.channels(model)[1])
-    document = {} if own else asdict(frame)
-    fingerprint = _fingerprint(folder, document)
-    files.write_json(folder / FINGERPRINT, {"fingerprint": fingerprint, **document})
-    return fingerprint
+    return layout.seal(folder, {} if own else asdict(frame))
 
 
 def load(folder: Path, device: torch.device) -> Autoencoder:
@@ -111,20 +103,10 @@ def load(folder: Path, device: torch.device) -> Autoencoder:
     Raises:
         ValueError: a file is missing, or is not the one that was saved.
     """
-    for name in (CONFIG, WEIGHTS, FINGERPRINT):
-        if not (folder / name).is_file():
-            raise ValueError(f"{folder / name}: missing; `dvc repro autoencoder` writes it")
-    document = files.read_json(folder / FINGERPRINT)
-    expected = str(document.pop("fingerprint", None))
-    actual = _fingerprint(folder, document)
-    if actual != expected:
-        raise ValueError(
-            f"{folder}: fingerprint {actual[:12]} is not {expected[:12]} of {FINGERPRINT}: the"
-            " files were changed; `dvc checkout` restores them"
-        )
+    fingerprint, frame = layout.check(folder)
     model = kinds.read(folder)
-    frame = Frame(**document) if document else Frame(kinds.channels(model)[1])
-    return Autoencoder(to(model, device), frame, actual)
+    framed = Frame(**frame) if frame else Frame(kinds.channels(model)[1])
+    return Autoencoder(to(model, device), framed, fingerprint)
 
 
 @torch.no_grad()
@@ -163,27 +145,6 @@ def round_trip(
     return _decode(autoencoder, _parts(raw_NCHW, batch), device)
 
 
-def pixels_to_signal(images_NCHW: np.ndarray) -> torch.Tensor:
-    """Map uint8 0..255 to float32 -1..1."""
-    assert images_NCHW.dtype == np.uint8, "pixels are uint8"
-    return torch.tensor(images_NCHW).float() / 127.5 - 1
-
-
-def signal_to_pixels(signal_NCHW: torch.Tensor) -> np.ndarray:
-    """Map float32 -1..1 to uint8 0..255: clipped, rounded to nearest.
-
-    Raises:
-        ValueError: a value is not finite, which would become a black pixel.
-    """
-    bad = (~signal_NCHW.isfinite()).nonzero()
-    if len(bad):
-        raise ValueError(
-            f"decoded image {int(bad[0, 0])} of a batch is not finite: lower"
-            " autoencoder.learning_rate and rerun `dvc repro`"
-        )
-    return ((signal_NCHW.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
-
-
 def to(model: Model, device: torch.device) -> Model:
     """Return the model, moved to `device`."""
     return model.to(device)  # pyright: ignore[reportArgumentType] - wrongly annotated
@@ -202,13 +163,3 @@ def _parts(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Cut the first axis into parts of `size` rows, the last one shorter."""
     for start in range(0, len(array), size):
         yield array[start : start + size]
-
-
-def _fingerprint(folder: Path, frame: dict[str, Any]) -> str:
-    """Return the SHA-256 over the bytes of configuration and weights, and the frame, if any."""
-    digest = hashlib.sha256()
-    for name in (CONFIG, WEIGHTS):
-        digest.update((folder / name).read_bytes())
-    if frame:
-        digest.update(json.dumps(frame, sort_keys=True).encode())
-    return digest.hexdigest()

@@ -8,7 +8,7 @@ from lirf import params
 from lirf.autoencoder import kinds
 from lirf.autoencoder import model as ae
 from lirf.autoencoder.frame import Frame
-from lirf.autoencoder.kinds import CONFIG, WEIGHTS
+from lirf.autoencoder.layout import CONFIG, WEIGHTS
 from lirf.store import files, hub
 
 START = "start"

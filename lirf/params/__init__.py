@@ -5,16 +5,23 @@ from lirf.params.images import Prepare
 from lirf.params.latents import Align, Augmentation, Autoencoder, Encode, Midpoints, Vision
 from lirf.params.measures import Diagnose, Evaluate, Page, Publish
 from lirf.params.networks import MLP, Initialize, Transformer
-from lirf.params.reading import load, read, validate
+from lirf.params.reading import load, load_study, read, validate
 from lirf.params.root import BANK_ZERO, Params
 from lirf.params.rounds import Admit, Correct, Model, Round, Sample
-from lirf.params.studies import Pretrain, Spiral, SpiralLoop
+from lirf.params.studies import (
+    Pretrain,
+    PretrainParams,
+    SpacesParams,
+    Spiral,
+    SpiralLoop,
+    SpiralParams,
+)
 from lirf.params.training import StopOn, Train
 
 __all__ = [
     "BANK_ZERO", "MLP", "Admit", "Align", "Augmentation", "Autoencoder", "Correct", "Count",
     "Diagnose", "Encode", "Evaluate", "Fraction", "Initialize", "Midpoints", "Model", "Name",
-    "Page", "Params", "Prepare", "Pretrain", "Publish", "Round", "Sample", "Section", "Seed",
-    "Spiral", "SpiralLoop", "StopOn", "Train", "Transformer", "Vision", "load", "read",
-    "validate",
+    "Page", "Params", "Prepare", "Pretrain", "PretrainParams", "Publish", "Round", "Sample",
+    "Section", "Seed", "SpacesParams", "Spiral", "SpiralLoop", "SpiralParams", "StopOn", "Train",
+    "Transformer", "Vision", "load", "load_study", "read", "validate",
 ]  # fmt: skip

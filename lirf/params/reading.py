@@ -16,6 +16,7 @@ from lirf.params.root import Params
 from lirf.store import files
 
 Document = TypeVar("Document", bound=BaseModel)
+Study = TypeVar("Study", bound=Params)
 
 
 def load(path: Path) -> Params:
@@ -25,6 +26,19 @@ def load(path: Path) -> Params:
         ValueError: one line that names the file, the key, the value and the remedy.
     """
     return validate(Params, read(path), str(path))
+
+
+def load_study(model: type[Study], path: Path, own: Path) -> Study:
+    """Read and validate `path`, a `params.yaml`, together with a study's own file.
+
+    Raises:
+        ValueError: one line that names the file, the key, the value and the remedy.
+    """
+    load(path)  # its mistakes are named as its own
+    document, section = read(path), read(own)
+    for key in document.keys() & section.keys():
+        raise ValueError(f"{own}: {key}: is a section of {path}; remove it here")
+    return validate(model, document | section, str(own))
 
 
 def read(path: Path) -> dict[str, Any]:

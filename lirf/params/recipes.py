@@ -5,15 +5,15 @@ Every recipe names the same keys, so that a second one leaves nothing of the fir
 
 from __future__ import annotations
 
+import io
 import json
-import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.nodes import MappingNode, Node
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from lirf.params.base import Section, Text
 from lirf.params.overrides import Overrides, override
@@ -25,8 +25,7 @@ IMAGES = "prepare.images"
 FIRST = "# uv run dvc repro"
 """What the header of a `params.yaml` begins with."""
 
-PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
-WIDTH = 100
+WIDTH, LONGEST = 100, 2**16  # of a comment, of a value
 
 
 class Recipe(Section):
@@ -61,7 +60,8 @@ def numbers(path: Path, name: str, recipe: Recipe, images: str) -> Params:
     Raises:
         ValueError: one line that names the file, the key, the value and the remedy.
     """
-    return validate(Params, _document(path, name, recipe, images), _where(path, name))
+    where = _where(path, name)
+    return validate(Params, _document(read(path), recipe, images, where), where)
 
 
 def rewrite(path: Path, name: str, recipe: Recipe, images: str) -> str:
@@ -72,14 +72,15 @@ def rewrite(path: Path, name: str, recipe: Recipe, images: str) -> str:
     Raises:
         ValueError: one line that names the file, the key, the value and the remedy.
     """
-    document, where = _document(path, name, recipe, images), _where(path, name)
+    before, where = read(path), _where(path, name)
+    document = _document(before, recipe, images, where)
     validate(Params, document, where)
     text = path.read_text(encoding="utf-8-sig")
     ends = "\r\n" if b"\r\n" in path.read_bytes() else "\n"  # of lines, as on Windows
     root = YAML(typ="safe", pure=True).compose(text)
-    changes = {_span(node): value for node, value in _changes(root, document, text, where)}
-    for (start, end), value in sorted(changes.items(), reverse=True):
-        text = text[:start] + _written(value) + text[end:]
+    changes = [_edit(*change) for change in _changes(root, 0, before, document, where)]
+    for start, end, written in sorted(changes, reverse=True):
+        text = text[:start] + written + text[end:]
     head, mark, rest = text.partition("\n#\n")
     text = _header(name, recipe) + mark + rest if head.startswith(FIRST) else text
     return text.replace("\n", ends)
@@ -89,9 +90,9 @@ def _where(path: Path, name: str) -> str:
     return f"{path} with recipe {name}"
 
 
-def _document(path: Path, name: str, recipe: Recipe, images: str) -> dict[str, Any]:
-    """Return the parsed `params.yaml` with a recipe's numbers."""
-    return override(read(path), {**recipe.params, IMAGES: images}, _where(path, name))
+def _document(before: dict[str, Any], recipe: Recipe, images: str, where: str) -> dict[str, Any]:
+    """Return a parsed `params.yaml` with a recipe's numbers."""
+    return override(before, {**recipe.params, IMAGES: images}, where)
 
 
 def _header(name: str, recipe: Recipe) -> str:
@@ -105,37 +106,50 @@ def _header(name: str, recipe: Recipe) -> str:
     return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="# ") for line in lines)
 
 
-def _changes(node: Node, value: Any, text: str, where: str) -> Iterator[tuple[Node, Any]]:
+def _changes(
+    node: Node, colon: int, before: Any, value: Any, where: str
+) -> Iterator[tuple[Node, int, Any]]:
     """Yield the parts of a YAML document that are not as in `value`, and what they shall be.
 
-    A mapping in one line is a part by itself where it shall have other keys.
+    Between the two, the end of the colon before the part. A mapping in one line is a part by itself
+    where it shall have other keys.
     """
     if isinstance(node, MappingNode) and isinstance(value, dict):
-        below = {key.value: one for key, one in node.value}
-        if below.keys() != value.keys():
-            if node.flow_style:
-                yield node, value
-                return
-            odd = ", ".join(sorted(below.keys() ^ value.keys()))
+        if before.keys() == value.keys():
+            for key, below in node.value:
+                name, end = key.value, key.end_mark.index + 1
+                yield from _changes(below, end, before[name], value[name], where)
+        elif node.flow_style:
+            yield node, colon, value
+        else:
+            odd = ", ".join(sorted(before.keys() ^ value.keys()))
             raise ValueError(f"{where}: {odd}: a recipe keeps the names of the shipped params.yaml")
-        for key, one in below.items():
-            yield from _changes(one, value[key], text, where)
-    elif _value(text[slice(*_span(node))]) != value:
-        yield node, value
+    elif before != value:
+        yield node, colon, value
 
 
-def _span(node: Node) -> tuple[int, int]:
-    """Return where a scalar, or a list or mapping in one line, begins and ends in the text."""
-    return node.start_mark.index, node.end_mark.index
+def _edit(node: Node, colon: int, value: Any) -> tuple[int, int, str]:
+    """Return where a part of a YAML document begins and ends, and what shall stand there.
 
-
-def _value(text: str) -> Any:
-    return YAML(typ="safe", pure=True).load(text)
+    In the form in which DVC writes it: a list has a line for each item, and null is nothing.
+    """
+    start, end = node.start_mark.index, node.end_mark.index
+    if isinstance(node, SequenceNode) and not node.flow_style and isinstance(value, list):
+        items, line = [f"- {_written(one)}" for one in value], f"\n{' ' * node.start_mark.column}"
+        return start, node.value[-1].end_mark.index, line.join(items)
+    if start == end:  # nothing: the parser places it anywhere
+        return colon, colon, f" {_written(value)}"
+    return (colon, end, "") if value is None else (start, end, _written(value))
 
 
 def _written(value: Any) -> str:
-    """Write a value in one line: YAML reads JSON, and words as they are."""
+    """Write a value in one line, as DVC's writer does where that is one line."""
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key}: {_written(one)}' for key, one in value.items())}}}"
-    bare = isinstance(value, str) and PLAIN.fullmatch(value) and _value(value) == value
-    return value if bare else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list) or value is None:
+        return json.dumps(value, ensure_ascii=False)
+    writer, stream = YAML(), io.StringIO()
+    writer.width = LONGEST
+    writer.dump([value], stream)
+    line = stream.getvalue().removeprefix("- ").removesuffix("\n")
+    return json.dumps(value, ensure_ascii=False) if "\n" in line else line

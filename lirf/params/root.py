@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,7 +12,6 @@ from lirf.params.latents import Autoencoder, Encode
 from lirf.params.measures import Diagnose, Evaluate, Page, Publish
 from lirf.params.networks import Initialize
 from lirf.params.rounds import Admit, Correct, Model, Round, Sample
-from lirf.params.studies import Pretrain, Spiral
 from lirf.params.training import Train
 
 BANK_ZERO = "r00"
@@ -40,9 +39,6 @@ class Params(Section):
     publish: Publish
     rounds: Annotated[dict[Name, Round], Field(min_length=1)]
     models: dict[Name, Model]
-    spaces: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
-    pretrain: Pretrain
-    spiral: Spiral
 
     @model_validator(mode="after")
     def _spans_sections(self) -> Self:

@@ -1,8 +1,11 @@
-"""The sections `spiral` and `pretrain`: of studies beside the workflow."""
+"""The sections of studies beside the workflow, each in a file of its own.
+
+A study also reads `params.yaml`: `lirf.params.load_study` returns both as one.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +13,7 @@ from lirf.params.base import (
     Count,
     Decay,
     Fraction,
+    Name,
     NonNegative,
     Positive,
     Section,
@@ -18,6 +22,7 @@ from lirf.params.base import (
     Whole,
 )
 from lirf.params.networks import MLP
+from lirf.params.root import Params
 from lirf.params.rounds import Admit, Correct
 
 
@@ -114,3 +119,21 @@ class Spiral(Section):
                     f" leave for the last model of spiral.{name}"
                 )
         return self
+
+
+class PretrainParams(Params):
+    """`params.yaml`, and the section of the study `pretrain`."""
+
+    pretrain: Pretrain
+
+
+class SpacesParams(Params):
+    """`params.yaml`, and of each latent space what is changed in its section `autoencoder`."""
+
+    spaces: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]
+
+
+class SpiralParams(Params):
+    """`params.yaml`, and the section of the study `spiral`."""
+
+    spiral: Spiral

@@ -1,12 +1,4 @@
-"""A published model: a folder that diffusers loads where nothing of this project is installed.
-
-    model_index.json, pipeline.py    the pipeline
-    network/, scheduler/, vae/       its parts: configuration, weights as safetensors, code
-    README.md, samples.png           the model card
-    provenance.json                  format, where it all comes from, a checksum of every file
-
-The same model gives the same bytes. Here it is read without running any code of the folder.
-"""
+"""Writing a published model: see `lirf.publish.exported` for what it is."""
 
 from __future__ import annotations
 
@@ -15,53 +7,37 @@ import inspect
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
-from lirf import params
+from lirf.autoencoder import layout
 from lirf.autoencoder import model as autoencoding
-from lirf.autoencoder.model import Autoencoder
-from lirf.networks.build import build
 from lirf.objectives import build as objectives
-from lirf.objectives.base import Field
-from lirf.params import Prepare, Sample
+from lirf.params import Sample
 from lirf.publish import pipeline, scheduler, velocity
+from lirf.publish.exported import (
+    AUTOENCODER,
+    CONFIG,
+    FORMAT,
+    INDEX,
+    NETWORK,
+    PREFIX,
+    PROVENANCE,
+    SCHEDULER,
+    SCHEDULER_CONFIG,
+    WEIGHTS,
+)
 from lirf.store import files
 from lirf.store.space import Space
 from lirf.training import checkpoint
 
-FORMAT = 1
-PROVENANCE = "provenance.json"
-INDEX = "model_index.json"
-NETWORK, SCHEDULER, AUTOENCODER = "network", "scheduler", "vae"  # folders; diffusers' names
-CONFIG, SCHEDULER_CONFIG = "config.json", "scheduler_config.json"
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-PREFIX = "network."  # of the weights, in VelocityField
-
 IMPORT = re.compile(r"^from lirf\.(\S+) import", re.MULTILINE)
 FUNCTIONS = re.compile(r"^from lirf\.(\S+) import (.+)$", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Model:
-    """A published model, to draw from: its field, how to integrate it, and how to decode.
-
-    `provenance` is plain JSON; `prepare` says what its training images went through.
-    """
-
-    field: Field
-    space: Space
-    autoencoder: Autoencoder
-    sample: Sample
-    prepare: Prepare
-    provenance: dict[str, Any]
 
 
 def write(folder: Path, weights: Path, autoencoder: Path, sample: Sample) -> None:
@@ -85,7 +61,7 @@ def write(folder: Path, weights: Path, autoencoder: Path, sample: Sample) -> Non
     for name, module in ((NETWORK, velocity), (SCHEDULER, scheduler)):
         for file, source in code(module.__name__).items():
             (folder / name / f"{file}.py").write_text(source)
-    for name in (autoencoding.CONFIG, autoencoding.WEIGHTS, autoencoding.FINGERPRINT):
+    for name in (layout.CONFIG, layout.WEIGHTS, layout.FINGERPRINT):
         shutil.copyfile(autoencoder / name, folder / AUTOENCODER / name)
     tensors = {PREFIX + name: tensor for name, tensor in model.state_dict().items()}
     (folder / NETWORK / WEIGHTS).write_bytes(to_bytes(tensors))
@@ -150,64 +126,6 @@ def seal(folder: Path, provenance: Mapping[str, Any]) -> None:
     """Write the provenance with the checksums of all that lies in `folder` by now."""
     document = {**provenance, "format": FORMAT, "files": files.checksums(folder)}
     files.write_json(folder / PROVENANCE, document)
-
-
-def load(folder: Path, device: torch.device) -> Model:
-    """Read what `write` and `seal` wrote.
-
-    Raises:
-        ValueError: `folder` holds no model, or one of another version, or a file is damaged.
-    """
-    provenance = read_provenance(folder)
-    configs = {
-        name: folder / name / file
-        for name, file in ((NETWORK, CONFIG), (SCHEDULER, SCHEDULER_CONFIG))
-    }
-    needed = [*configs.values(), folder / NETWORK / WEIGHTS]
-    names = [path.relative_to(folder).as_posix() for path in needed]
-    files.verify(folder, {name: provenance["files"].get(name) for name in names})
-    config = files.read_json(configs[NETWORK])
-    numbers = files.read_json(configs[SCHEDULER])
-    try:
-        space = Space.from_json(config["space"])
-        net = build(config["architecture"], space.shape).requires_grad_(False)
-        tensors = from_bytes((folder / NETWORK / WEIGHTS).read_bytes())
-        net.load_state_dict({name.removeprefix(PREFIX): t for name, t in tensors.items()})
-        # Of a round's candidates, not of the model.
-        fixed = {"seed": 0, "ratio": 1.0, "batch": 1, "compile": False}
-        solver = {key: numbers[key] for key in ("solver", "steps", "atol", "rtol")}
-        sample = params.validate(Sample, {**solver, **fixed}, str(configs[SCHEDULER]))
-        prepared = provenance["params"]["prepare"]
-        prepare = params.validate(Prepare, prepared, str(folder / PROVENANCE))
-        objective = objectives.build(config.get("objective", config))
-        field = objective.field(net.to(device).eval())
-    except (KeyError, TypeError, AttributeError, RuntimeError, SafetensorError):
-        raise ValueError(f"{folder}: the model in it is damaged; publish it again") from None
-    decoder = autoencoding.load(folder / AUTOENCODER, device)
-    if decoder.fingerprint != space.autoencoder:
-        raise ValueError(f"{folder / AUTOENCODER}: not the autoencoder that the model is of")
-    return Model(field, space, decoder, sample, prepare, provenance)
-
-
-def read_provenance(folder: Path) -> dict[str, Any]:
-    """Read `provenance.json`.
-
-    Raises:
-        ValueError: `folder` holds no model, or one of another version.
-    """
-    if not (folder / PROVENANCE).is_file():
-        raise ValueError(
-            f"{folder}: there is no published model in it; `dvc repro publish` writes data/model"
-        )
-    document = files.read_json(folder / PROVENANCE)
-    if document.get("format") != FORMAT:
-        raise ValueError(
-            f"{folder}: a model of format {document.get('format')}, this version reads {FORMAT};"
-            " publish it again, or install the version that wrote it"
-        )
-    if not isinstance(document.get("files"), dict):
-        raise ValueError(f"{folder / PROVENANCE}: damaged; publish the model again")
-    return document
 
 
 def _write_config(path: Path, name: str | list[str], values: Mapping[str, Any]) -> None:

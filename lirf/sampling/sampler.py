@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lirf import params
 from lirf.objectives.base import Field
 from lirf.sampling.seeds import generator, seeds
 from lirf.solvers import adaptive, fixed
@@ -25,6 +25,24 @@ ON_CPU = 2**16  # numbers of all latents together
 FREE_SHARE = 0.5  # of a GPU's free memory
 
 
+class Integration(Protocol):
+    """How to integrate, and how many samples at a time: `lirf.params.Sample` says it, among others.
+
+    Not imported from there: pydantic takes its time, and exported models say it without.
+    """
+
+    @property
+    def solver(self) -> str: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def atol(self) -> float: ...
+    @property
+    def rtol(self) -> float: ...
+    @property
+    def batch(self) -> int | None: ...
+
+
 def noise(seeds_M: Sequence[int], shape: tuple[int, ...]) -> Tensor:
     """Return standard normal noise [M, *shape] in float32 on the CPU, one generator per seed."""
     draws = [generator(seed).standard_normal(shape, dtype=np.float32) for seed in seeds_M]
@@ -32,7 +50,7 @@ def noise(seeds_M: Sequence[int], shape: tuple[int, ...]) -> Tensor:
 
 
 @torch.no_grad()
-def batch(field: Field, shape: tuple[int, ...], config: params.Sample, device: torch.device) -> int:
+def batch(field: Field, shape: tuple[int, ...], config: Integration, device: torch.device) -> int:
     """Return `config.batch`, or where that is None how many samples to draw at a time.
 
     On a GPU: what half of its free memory holds, by the memory that a few samples took, a power of
@@ -60,7 +78,7 @@ def sample(
     field: Field,
     seeds_M: Sequence[int],
     shape: tuple[int, ...],
-    config: params.Sample,
+    config: Integration,
     device: torch.device,
     first: int = 0,
 ) -> Iterator[Tensor]:
@@ -88,7 +106,7 @@ def sample(
 
 
 @torch.no_grad()
-def integrate(field: Field, x0_B: Tensor, config: params.Sample) -> Tensor:
+def integrate(field: Field, x0_B: Tensor, config: Integration) -> Tensor:
     """Return x at t = 1 for dx/dt = field(x, t) from `x0_B` [B, ...] at t = 0.
 
     "euler", "heun" and "midpoint" take `steps` equal intervals. "dopri5" costs B integrations of a

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lirf import params
-from lirf.params import Autoencoder, Params
+from lirf.params import Autoencoder, SpacesParams
 
 
-def sections(numbers: Params) -> dict[str, Autoencoder]:
+def sections(numbers: SpacesParams) -> dict[str, Autoencoder]:
     """Return the section of every line of `spaces` by its name.
 
     A mapping within the section keeps what a line does not name.

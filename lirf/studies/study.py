@@ -18,7 +18,7 @@ from lirf import params
 from lirf.densify import rounds
 from lirf.neighbours import search
 from lirf.objectives.base import Field
-from lirf.params import Initialize, Model, Params, Round, SpiralLoop
+from lirf.params import Initialize, Model, Round, SpiralLoop, SpiralParams
 from lirf.sampling import sampler
 from lirf.store.space import Space
 from lirf.studies import spiral
@@ -68,7 +68,7 @@ class Outcome:
     weights: Mapping[str, np.ndarray]
 
 
-def ground(numbers: Params, count: int, seed: int) -> Ground:
+def ground(numbers: SpiralParams, count: int, seed: int) -> Ground:
     """Draw the training points and the truth."""
     config = numbers.spiral
     curve = Spiral(config.turns, config.noise)
@@ -77,7 +77,7 @@ def ground(numbers: Params, count: int, seed: int) -> Ground:
     return Ground(curve, train_N2, curve.points(config.samples, TRUTH_SEED), space, seed)
 
 
-def run(numbers: Params, task: str, count: int, seed: int) -> list[Outcome]:
+def run(numbers: SpiralParams, task: str, count: int, seed: int) -> list[Outcome]:
     """Train what `task` needs, and return the outcome of each method that it answers for.
 
     `PLAIN` answers for `BEST` too: of its `spiral.moments`, equally spaced, the one whose samples
@@ -92,14 +92,14 @@ def run(numbers: Params, task: str, count: int, seed: int) -> list[Outcome]:
         raise ValueError(f"{task}, {count} points, seed {seed}: {error}") from None
 
 
-def yardstick(numbers: Params, count: int, seed: int) -> Outcome:
+def yardstick(numbers: SpiralParams, count: int, seed: int) -> Outcome:
     """Return what a fresh draw of the truth scores in place of samples."""
     at = ground(numbers, count, seed)
     samples_M2 = at.curve.points(len(at.truth), TRUTH_SEED + 1 + seed)
     return Outcome(TRUTH, _row(at, TRUTH, samples_M2, 0, 0), samples_M2, {})
 
 
-def settings(numbers: Params, seed: int, *, published: bool = False) -> Params:
+def settings(numbers: SpiralParams, seed: int, *, published: bool = False) -> SpiralParams:
     """Return the numbers of one run: the pipeline's own, but for what section `spiral` says."""
     config = numbers.spiral
     turns = config.published if published else config.loop
@@ -178,7 +178,7 @@ def augment(
     return moved_A2, np.column_stack([cosine_A - 1, sine_A, log_A, shift_A2])
 
 
-def field(numbers: Params, at: Ground, outcome: Outcome) -> Field:
+def field(numbers: SpiralParams, at: Ground, outcome: Outcome) -> Field:
     """Return the velocity field of an outcome's model."""
     state = _initial(settings(numbers, at.seed), at, outcome.method)
     weights = {name: torch.from_numpy(array) for name, array in outcome.weights.items()}
@@ -186,7 +186,7 @@ def field(numbers: Params, at: Ground, outcome: Outcome) -> Field:
     return state.field
 
 
-def _run(numbers: Params, task: str, count: int, seed: int) -> list[Outcome]:
+def _run(numbers: SpiralParams, task: str, count: int, seed: int) -> list[Outcome]:
     numbers = settings(numbers, seed, published=task == PUBLISHED)
     at = ground(numbers, count, seed)
     state = _initial(numbers, at, task)
@@ -212,7 +212,7 @@ def _run(numbers: Params, task: str, count: int, seed: int) -> list[Outcome]:
     ]
 
 
-def _versions(numbers: Params, at: Ground) -> Augmented:
+def _versions(numbers: SpiralParams, at: Ground) -> Augmented:
     """Return augmented rows with their labels."""
     config = numbers.spiral
     sizes = (config.augmented.rotation, config.augmented.scale, config.augmented.shift)
@@ -221,7 +221,7 @@ def _versions(numbers: Params, at: Ground) -> Augmented:
     return Augmented(latents_ACHW, torch.from_numpy(label_AL.astype(np.float32)))
 
 
-def _enlarge(numbers: Params, at: Ground, task: str) -> np.ndarray:
+def _enlarge(numbers: SpiralParams, at: Ground, task: str) -> np.ndarray:
     """Return the rows to train on, [N, 2, 1, 1]."""
     config, latents_ND = numbers.spiral, _flat(at.latents, np.float32)
     if task == AUGMENTED:
@@ -233,12 +233,12 @@ def _enlarge(numbers: Params, at: Ground, task: str) -> np.ndarray:
     return more_AD.reshape(-1, *SHAPE)
 
 
-def _initial(numbers: Params, at: Ground, method: str) -> State:
+def _initial(numbers: SpiralParams, at: Ground, method: str) -> State:
     return states.initial(numbers.initialize, at.space, CPU, LABELS if method in TOLD else 0)
 
 
 def _train(
-    numbers: Params,
+    numbers: SpiralParams,
     state: State,
     latents_NCHW: np.ndarray,
     end: int,
@@ -252,7 +252,9 @@ def _train(
         pass
 
 
-def _outcome(numbers: Params, at: Ground, state: State, method: str, bank_rows: int) -> Outcome:
+def _outcome(
+    numbers: SpiralParams, at: Ground, state: State, method: str, bank_rows: int
+) -> Outcome:
     """Draw samples of the averaged weights and measure them."""
     seeds_M = sampler.seeds(at.seed, NOISE, len(at.truth))
     batches = sampler.sample(state.field, seeds_M, SHAPE, numbers.sample, CPU)

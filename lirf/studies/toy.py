@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lirf.objectives.base import Field
-from lirf.params import Params
+from lirf.params import SpiralParams
 from lirf.report import tables
 from lirf.report.style import BASELINE, GREY, LOOP, drawing
 from lirf.studies import spiral, study
@@ -37,7 +37,7 @@ COLUMNS = {  # of the table: title and form
 Found = TypeVar("Found")
 
 
-def table(rows: Sequence[Mapping[str, Any]], numbers: Params) -> str:
+def table(rows: Sequence[Mapping[str, Any]], numbers: SpiralParams) -> str:
     """Write mean and standard deviation over the seeds as Markdown, a block for each count."""
     config = numbers.spiral
     lines = []
@@ -120,7 +120,7 @@ def _arrows(axes: Axes, at: Ground, velocity: Field) -> None:
     )  # fmt: skip
 
 
-def _protocol(numbers: Params) -> str:
+def _protocol(numbers: SpiralParams) -> str:
     config = numbers.spiral
     seeds = ", ".join(map(str, config.seeds))
     return (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,9 @@ from torch.nn import functional
 
 from lirf.networks.condition import Condition
 from lirf.objectives.base import Call
-from lirf.params import Params
+
+if TYPE_CHECKING:
+    from lirf.params import Params
 
 COMPILERS = {"cpu": ("CXX", ("clang++",) if sys.platform == "darwin" else ("g++",)),
              "cuda": ("CC", ("cc", "gcc", "clang"))}  # fmt: skip

@@ -15,7 +15,7 @@ from lirf import params
 from lirf.autoencoder import aside, judge, pretrained, state, training
 from lirf.autoencoder import model as ae
 from lirf.autoencoder.judge import Images, Judged
-from lirf.autoencoder.kinds import CONFIG, WEIGHTS
+from lirf.autoencoder.layout import CONFIG, WEIGHTS
 from lirf.autoencoder.losses import Eyes
 from lirf.features import features, imagenet, lpips, vision
 from lirf.features.imagenet import Imagenet

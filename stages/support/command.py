@@ -64,14 +64,16 @@ def run(stage: Callable[..., None]) -> None:
     """Run `stage` with options from the command line and `params.yaml` of the current folder.
 
     Every parameter of `stage` but `params` is an option: `Path` an input, `Out` an output, `str` a
-    name. A mistake of the user's ends in one line and exit status 1, and leaves no output behind;
+    name. A study's numbers are of another class than `Params`; the option `params` names its file.
+    A mistake of the user's ends in one line and exit status 1, and leaves no output behind;
     so do a full disk, too little memory and, with the shells' own status, SIGINT and SIGTERM.
     """
     hints = typing.get_type_hints(stage)
     names = [name for name in inspect.signature(stage).parameters if name != "params"]
     summary = (inspect.getdoc(stage) or "").partition("\n")[0]
     parser = argparse.ArgumentParser(prog=f"python -m stages.{stage.__name__}", description=summary)
-    for name in names:
+    study = hints["params"] if hints["params"] is not params.Params else None
+    for name in [*names, *(["params"] if study else [])]:
         parser.add_argument(f"--{name}", required=True)
     values = vars(parser.parse_args())
     outputs = {name: Path(values[name]) for name in names if hints[name] is Out}
@@ -81,7 +83,9 @@ def run(stage: Callable[..., None]) -> None:
         signal.signal(number, _interrupt)
     try:
         code.refresh(stage.__name__)
-        numbers = params.load(Path("params.yaml"))
+        own = values.pop("params", None)
+        main = Path("params.yaml")
+        numbers = params.load_study(study, main, Path(own)) if study else params.load(main)
         for path in partial.values():
             _remove(path)
             path.parent.mkdir(parents=True, exist_ok=True)

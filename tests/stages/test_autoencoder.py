@@ -18,8 +18,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from lirf import params
+from lirf.autoencoder import layout, training
 from lirf.autoencoder import model as ae
-from lirf.autoencoder import training
 from lirf.autoencoder.frame import Frame
 from lirf.params import Params
 from lirf.store import files, parts
@@ -129,7 +129,7 @@ def test_a_pretrained_autoencoder_is_taken_as_it_is(tmp_path: Path) -> None:
     trained = run(tmp_path / "a", images, numbers(steps=3))
     others = trained["model"].rename(tmp_path / "others")
     taken = run(tmp_path / "b", images, numbers(pretrained=str(others)))
-    for name in (ae.WEIGHTS, ae.FINGERPRINT):
+    for name in (layout.WEIGHTS, layout.FINGERPRINT):
         assert (taken["model"] / name).read_bytes() == (others / name).read_bytes()
     before, after = (json.loads(one["metrics"].read_text()) for one in (trained, taken))
     assert after["pretrained"] == "others"

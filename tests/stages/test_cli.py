@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 
 from lirf.autoencoder import model as ae
 from lirf.publish import export
+from lirf.report import tables
 from lirf.sampling import sampler
 from lirf.training import checkpoint
 from stages import cli
@@ -72,11 +74,20 @@ def test_images_are_those_of_the_workflow_with_their_seeds(trained, model: Path,
     assert len(list((tmp_path / "new").rglob("*"))) == 7  # the folder, five images, their seeds
 
 
-def test_a_grid_lies_beside_the_folder(model: Path, tmp_path: Path):
-    run("sample", model=model, count=5, out=tmp_path / "out", grid=None)
-    with Image.open(tmp_path / "out-grid.png") as grid:
+def test_a_name_that_ends_in_png_is_one_picture_of_all(model: Path, tmp_path: Path, capsys):
+    out = tmp_path / "new" / "all.PNG"
+    run("sample", model=model, count=5, out=out)
+    with Image.open(out) as grid:
         assert grid.size == (3 * 51 + 3, 2 * 51 + 3)
-    assert not list((tmp_path / "out").glob("*grid*"))
+    assert [path.name for path in out.parent.iterdir()] == ["all.PNG"]
+    before = out.read_bytes()
+    line, _ = refused(capsys, "sample", model=model, count=5, out=out)
+    assert "all.PNG: is there; name another file or add --overwrite" in line
+    assert out.read_bytes() == before
+    run("sample", model=model, count=2, seed=1, out=out, overwrite=None)
+    assert out.read_bytes() != before
+    line, _ = refused(capsys, "sample", model=model, count=1001, out=tmp_path / "b.png")
+    assert "--count 1001: one picture shows at most 1000; name a folder in --out" in line
 
 
 def test_another_solver_or_number_of_steps_is_another_image(model: Path, tmp_path: Path):
@@ -87,15 +98,65 @@ def test_another_solver_or_number_of_steps_is_another_image(model: Path, tmp_pat
     assert len(np.unique(drawn, axis=0)) == len(options)
 
 
-def test_a_folder_with_something_in_it_is_kept_unless_told(model: Path, tmp_path: Path, capsys):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "00000.png").write_text("mine")
-    line, status = refused(capsys, "sample", model=model, count=1, out=tmp_path / "out")
+def test_a_smaller_set_leaves_nothing_of_a_larger_one(model: Path, tmp_path: Path, capsys):
+    out = tmp_path / "out"
+    run("sample", model=model, count=7, out=out)
+    (out / ".00003.png.partial").write_text("of a killed run")
+    before = sorted(out.iterdir())
+    line, status = refused(capsys, "sample", model=model, count=3, out=out)
     assert "out: not empty; name another folder or add --overwrite" in line
     assert status == 1
-    assert (tmp_path / "out" / "00000.png").read_text() == "mine"
-    run("sample", model=model, count=1, out=tmp_path / "out", overwrite=None)
-    assert read(tmp_path / "out").shape == (1, 8, 8)
+    assert sorted(out.iterdir()) == before
+    run("sample", model=model, count=3, seed=1, out=out, overwrite=None)
+    names = [f"0000{index}.png" for index in range(3)]
+    assert sorted(path.name for path in out.iterdir()) == [*names, "seeds.tsv"]
+    assert len((out / "seeds.tsv").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize("name", ["holiday.jpg", "00007.png", "00001.png/mine", ".hidden"])
+def test_files_that_are_not_of_a_set_are_never_deleted(
+    model: Path, tmp_path: Path, capsys, name: str
+):
+    out = tmp_path / "out"
+    run("sample", model=model, count=3, out=out)
+    if "/" in name:
+        (out / "00001.png").unlink()
+        (out / "00001.png").mkdir()
+    (out / name).write_text("mine")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    line, status = refused(capsys, "sample", model=model, count=1, out=out, overwrite=None)
+    assert (
+        f"out: {name.split('/', maxsplit=1)[0]!r} is not of a set that was drawn here (1 such"
+        in line
+    )
+    assert "nothing was deleted" in line
+    assert status == 1
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["", "my own notes\n", "file\tseed\n../00000.png\t1\n", "file\tseed\nmine.png\t1\n", b"\xff"],
+)
+def test_a_table_that_is_not_ours_names_no_files(
+    model: Path, tmp_path: Path, capsys, table: str | bytes
+):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "seeds.tsv").write_bytes(table if isinstance(table, bytes) else table.encode())
+    for name in ("00000.png", "out/00000.png", "out/mine.png"):
+        (tmp_path / name).write_text("mine")
+    refused(capsys, "sample", model=model, count=1, out=out, overwrite=None)
+    assert {path.read_text() for path in tmp_path.rglob("*.png")} == {"mine"}
+    assert len(list(tmp_path.rglob("*.png"))) == 3
+
+
+def test_a_model_that_is_refused_leaves_the_earlier_set(model: Path, tmp_path: Path, capsys):
+    out = tmp_path / "out"
+    run("sample", model=model, count=2, out=out)
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    refused(capsys, "sample", model=tmp_path, count=1, out=out, overwrite=None)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
 @pytest.mark.parametrize(
@@ -201,7 +262,57 @@ def test_nearest_finds_copies_and_frames_them(trained, model: Path, tmp_path: Pa
         "nearest", model=model, images=tmp_path / "images", training=trained.photos, out=out,
         first=1,
     )  # fmt: skip
-    assert capsys.readouterr().out == "1 of 1 images are memorised\n"
+    assert capsys.readouterr().out == "2 of 3 images are memorised\n"
+
+
+@pytest.fixture
+def near(trained, tmp_path: Path) -> Path:
+    """Return a folder of three images: far, equal to and near to training ones, in that order."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    Image.fromarray(np.full((8, 8), 90, np.uint8)).save(folder / "a&b.png")
+    shutil.copy(trained.photos / "05.png", folder / "copy.png")
+    pixels = np.asarray(Image.open(trained.photos / "07.png").convert("L")).astype(int)
+    Image.fromarray((pixels + 3).clip(0, 255).astype(np.uint8)).save(folder / "near.png")
+    return folder
+
+
+def test_a_table_has_file_names_nearest_first(trained, model: Path, near: Path, tmp_path: Path):
+    out = tmp_path / "nearest.tsv"
+    run("nearest", model=model, images=near, training=trained.photos, out=out)
+    rows = tables.parse(out.read_text())
+    assert [row["file"] for row in rows] == ["copy.png", "near.png", "a&b.png"]
+    assert [row["nearest1"] for row in rows][:2] == ["05.png", "07.png"]
+    assert [row["memorised"] for row in rows] == [True, True, False]
+    assert rows[0]["distance1"] == 0
+    for row in rows:
+        assert row["distance1"] <= row["distance2"] <= row["distance3"] <= row["distance4"]
+        assert isinstance(row["mirrored4"], bool)
+    run("nearest", model=model, images=near, training=trained.photos, out=out, first=1)
+    assert [row["file"] for row in tables.parse(out.read_text())] == ["copy.png"]
+
+
+def test_a_page_shows_the_same_and_asks_no_network(
+    trained, model: Path, near: Path, tmp_path: Path
+):
+    out = tmp_path / "nearest.html"
+    run("nearest", model=model, images=near, training=trained.photos, out=out)
+    page = out.read_text()
+    places = [page.index(name) for name in ("copy.png", "near.png", "a&amp;b.png")]
+    assert places == sorted(places)
+    assert page.count("<img") == 3 * 5
+    assert page.count('src="data:image/png;base64,') == 3 * 5
+    assert page.count('class="memorised"') == 2 * 2
+    assert "http" not in page
+
+
+def test_the_picture_is_sorted_too(trained, model: Path, near: Path, tmp_path: Path):
+    out = tmp_path / "nearest.png"
+    run("nearest", model=model, images=near, training=trained.photos, out=out)
+    with Image.open(out) as picture:
+        framed_H = (np.asarray(picture) == (213, 94, 0)).all(axis=2).any(axis=1)
+    assert framed_H[: len(framed_H) // 2].any()
+    assert not framed_H[-len(framed_H) // 4 :].any()
 
 
 def test_nearest_refuses_what_is_no_folder_of_images(trained, model: Path, tmp_path: Path, capsys):
@@ -211,7 +322,7 @@ def test_nearest_refuses_what_is_no_folder_of_images(trained, model: Path, tmp_p
         ({"images": tmp_path / "none", "out": "a.png"}, "none: no such folder; --images is"),
         ({"training": tmp_path / "none", "out": "a.png"}, "none: no such folder; --training is"),
         ({"training": tmp_path / "empty", "out": "a.png"}, "empty: no images"),
-        ({"out": "a.jpg"}, "a.jpg: the picture is a PNG"),
+        ({"out": "a.jpg"}, "a.jpg: not known by its ending; name a file that ends in .png, .html,"),
     ]
     for changes, message in cases:
         out = tmp_path / str(changes["out"])
@@ -257,6 +368,28 @@ def test_too_little_memory_names_the_batch(
     monkeypatch.setattr(sampler, "integrate", full)
     line, _ = refused(capsys, "sample", model=model, out=tmp_path / "out")
     assert line == "error: out of memory; lower --batch\n"
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"lirf {metadata.version('lirf')}\n"
+
+
+def test_drawing_loads_torch_and_little_else(model: Path, tmp_path: Path):
+    program = (
+        "import sys; from stages import cli; cli.main(sys.argv[1:]); print(*sys.modules, sep='\\n')"
+    )
+    arguments = ["sample", "--model", model, "--count", "2", "--out", tmp_path / "out"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    loaded = set(done.stdout.split())
+    assert {"torch", "numpy", "PIL"} <= loaded
+    slow = {"diffusers", "pydantic", "scipy", "torch._dynamo", "torchvision", "transformers"}
+    assert not slow & loaded
 
 
 def test_help_loads_nothing_heavy():

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lirf import params
-from lirf.autoencoder import kinds
+from lirf.autoencoder import kinds, layout
 from lirf.autoencoder import model as ae
 from lirf.autoencoder.frame import Frame
 from lirf.images import transforms
@@ -201,9 +201,9 @@ def test_versions_mirror_only_where_that_is_wanted(
 def test_a_latent_that_is_not_finite_names_its_image(
     tmp_path: Path, images: Path, model: Path
 ) -> None:
-    weights = load_file(model / ae.WEIGHTS)
+    weights = load_file(model / layout.WEIGHTS)
     weights["encoder.conv_in.bias"][0] = float("nan")
-    save_file(weights, model / ae.WEIGHTS)
+    save_file(weights, model / layout.WEIGHTS)
     folder = tmp_path / "broken"
     ae.save(ae.Framed(kinds.read(model), Frame(1)), folder)
     with pytest.raises(ValueError, match=r"^the latent of train-00000 is not finite"):
@@ -212,7 +212,7 @@ def test_a_latent_that_is_not_finite_names_its_image(
 
 
 def test_a_changed_autoencoder_is_refused(tmp_path: Path, images: Path, model: Path) -> None:
-    (model / ae.CONFIG).write_text((model / ae.CONFIG).read_text() + "\n")
+    (model / layout.CONFIG).write_text((model / layout.CONFIG).read_text() + "\n")
     with pytest.raises(ValueError, match=r"fingerprint"):
         encode(numbers(), images, model, *outs(tmp_path))
 

@@ -6,11 +6,14 @@ import pytest
 import torch
 
 from lirf import params as settings
-from lirf.autoencoder import kinds, pretrained
+from lirf.autoencoder import kinds, layout, pretrained
 from stages.pretrain import pretrain
 from stages.support.command import Out
 
-NUMBERS = settings.load(Path(__file__).parents[2] / "params.yaml")
+ROOT = Path(__file__).parents[2]
+NUMBERS = settings.load_study(
+    settings.PretrainParams, ROOT / "params.yaml", ROOT / "pipeline" / "studies" / "pretrain.yaml"
+)
 SMALL = {"width": 4, "blocks": (0, 1), "steps": 2, "batch": 2, "featured": 1, "side": 32}
 
 
@@ -20,7 +23,7 @@ def test_what_it_writes_can_be_begun_with(tmp_path: Path):
     numbers = NUMBERS.model_copy(update={"pretrain": config})
     for name in ("start", "again"):
         pretrain(numbers, Out(tmp_path / name))
-    for file in (kinds.CONFIG, kinds.WEIGHTS):
+    for file in (layout.CONFIG, layout.WEIGHTS):
         one, other = ((tmp_path / name / file).read_bytes() for name in ("start", "again"))
         assert one == other
     section = NUMBERS.autoencoder.model_copy(update={"pretrained": str(tmp_path / "start")})

@@ -14,7 +14,7 @@ from PIL import Image
 
 from lirf import params
 from lirf.autoencoder import model as ae
-from lirf.params import Params
+from lirf.params import SpacesParams
 from lirf.store import parts
 from stages.spaces import spaces
 from stages.support import autoencoders
@@ -36,16 +36,16 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def numbers(lines: dict[str, dict[str, Any]]) -> Params:
+def numbers(lines: dict[str, dict[str, Any]]) -> SpacesParams:
     document = params.read(Path(__file__).parents[2] / "params.yaml")
     document["device"] = "cpu"
     document["autoencoder"] |= {
         "steps": 3, "widths": [4, 4], "batch": 4, "latent_channels": 2, "manifold_neighbours": 2,
     }  # fmt: skip
-    return params.validate(Params, document | {"spaces": lines}, "params.yaml")
+    return params.validate(SpacesParams, document | {"spaces": lines}, "params.yaml")
 
 
-def run(folder: Path, images: Path, config: Params) -> list[dict[str, str]]:
+def run(folder: Path, images: Path, config: SpacesParams) -> list[dict[str, str]]:
     folder.mkdir()
     outputs = [Out(folder / name) for name in ("runs.tsv", "table.md", "strips.png")]
     spaces(config, images, *outputs)

@@ -7,17 +7,20 @@ import pytest
 from PIL import Image
 
 from lirf import params
-from lirf.params import MLP, Params
+from lirf.params import MLP, SpiralParams
 from lirf.studies import study
 from stages.spiral import spiral
 from stages.support.command import Out
 
-LOADED = params.load(Path(__file__).parents[2] / "params.yaml")
+ROOT = Path(__file__).parents[2]
+LOADED = params.load_study(
+    params.SpiralParams, ROOT / "params.yaml", ROOT / "pipeline" / "studies" / "spiral.yaml"
+)
 NAMES = ("runs", "table", "samples", "fields")
 
 
 @pytest.fixture
-def numbers() -> Params:
+def numbers() -> SpiralParams:
     sizes = {
         "counts": (10, 12), "seeds": (0, 4), "samples": 30, "steps": 8, "cooldown": 2, "moments": 2,
         "batch": 8, "rows_each": 3, "network": MLP(kind="mlp", width=8, depth=1),
@@ -26,7 +29,7 @@ def numbers() -> Params:
     return LOADED.model_copy(update={"spiral": section})
 
 
-def test_a_row_a_run_in_a_fixed_order(tmp_path: Path, numbers: Params):
+def test_a_row_a_run_in_a_fixed_order(tmp_path: Path, numbers: SpiralParams):
     out = {name: Out(tmp_path / name) for name in NAMES}
     spiral(numbers, **out)
     header, *lines = (line.split("\t") for line in out["runs"].read_text().splitlines())

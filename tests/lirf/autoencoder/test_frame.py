@@ -5,7 +5,13 @@ import pytest
 import torch
 from PIL import Image
 
-from lirf.autoencoder.frame import Frame, in_channels, resized
+from lirf.autoencoder.frame import (
+    Frame,
+    in_channels,
+    pixels_to_signal,
+    resized,
+    signal_to_pixels,
+)
 
 
 def drawn(channels: int, side: int = 16) -> torch.Tensor:
@@ -52,3 +58,19 @@ def test_what_is_shrunk_has_a_gradient_that_reaches_every_pixel() -> None:
     Frame(1, 2).out_of(x_BCHW).sum().backward()
     assert x_BCHW.grad is not None
     assert bool((x_BCHW.grad > 0).all())
+
+
+def test_every_grey_level_survives_the_scaling_to_a_signal() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    signal = pixels_to_signal(levels)
+    assert (signal.min().item(), signal.max().item()) == (-1, 1)
+    np.testing.assert_array_equal(signal_to_pixels(signal), levels)
+    assert signal_to_pixels(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_value_that_is_not_finite_is_no_black_pixel(bad: float):
+    signal = torch.zeros(3, 1, 2, 2)
+    signal[1, 0, 1, 1] = bad
+    with pytest.raises(ValueError, match="decoded image 1 of a batch is not finite"):
+        signal_to_pixels(signal)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lirf.autoencoder import kinds
+from lirf.autoencoder import kinds, layout
 from lirf.autoencoder import model as ae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -87,25 +87,25 @@ def test_reading_warns_of_nothing_and_leaves_no_traces(
         model = kinds.without_traces(kinds.read(tmp_path / "others"))
     assert not caplog.records
     model.save_pretrained(tmp_path / "ours")
-    assert str(tmp_path) not in (tmp_path / "ours" / kinds.CONFIG).read_text()
+    assert str(tmp_path) not in (tmp_path / "ours" / layout.CONFIG).read_text()
 
 
 def test_half_precision_becomes_single(folder: Path) -> None:
-    weights = load_file(folder / ae.WEIGHTS)
-    save_file({name: one.half() for name, one in weights.items()}, folder / ae.WEIGHTS)
+    weights = load_file(folder / layout.WEIGHTS)
+    save_file({name: one.half() for name, one in weights.items()}, folder / layout.WEIGHTS)
     assert {weight.dtype for weight in kinds.read(folder).parameters()} == {torch.float32}
 
 
 def test_pickles_are_not_read(folder: Path) -> None:
-    (folder / ae.WEIGHTS).unlink()
+    (folder / layout.WEIGHTS).unlink()
     (folder / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(ValueError, match=r"safetensors: missing; .* never unpickled"):
         kinds.read(folder)
 
 
 def test_another_kind_of_model_is_refused(folder: Path) -> None:
-    document = json.loads((folder / ae.CONFIG).read_text())
-    (folder / ae.CONFIG).write_text(json.dumps(document | {"_class_name": "UNet2DModel"}))
+    document = json.loads((folder / layout.CONFIG).read_text())
+    (folder / layout.CONFIG).write_text(json.dumps(document | {"_class_name": "UNet2DModel"}))
     with pytest.raises(
         ValueError, match=r"_class_name is UNet2DModel, must be one of AutoencoderKL, .*VQModel$"
     ):
@@ -113,13 +113,13 @@ def test_another_kind_of_model_is_refused(folder: Path) -> None:
 
 
 def test_weights_that_do_not_fit_or_are_cut_off_are_refused(folder: Path) -> None:
-    weights = load_file(folder / ae.WEIGHTS)
-    content = (folder / ae.WEIGHTS).read_bytes()
+    weights = load_file(folder / layout.WEIGHTS)
+    content = (folder / layout.WEIGHTS).read_bytes()
     del weights["encoder.conv_in.bias"]
-    save_file(weights, folder / ae.WEIGHTS)
+    save_file(weights, folder / layout.WEIGHTS)
     with pytest.raises(ValueError, match=r"not the weights of config.json beside it: encoder.conv"):
         kinds.read(folder)
     for damaged in (content[:200], b"", b"\x80" + content):
-        (folder / ae.WEIGHTS).write_bytes(damaged)
+        (folder / layout.WEIGHTS).write_bytes(damaged)
         with pytest.raises(ValueError, match=r"^\S+others: not an AutoencoderKL that can be read"):
             kinds.read(folder)

@@ -13,6 +13,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 from lirf import params
+from lirf.autoencoder import layout
 from lirf.autoencoder import model as ae
 from lirf.autoencoder.frame import Frame
 from lirf.store.space import Space
@@ -91,7 +92,7 @@ def test_same_seed_same_bytes_another_seed_others(tmp_path: Path) -> None:
         torch.manual_seed(i)  # the global generator must not matter
         fingerprints.append(ae.save(ae.build(tiny(seed=seed), 1, 8), tmp_path / str(i)))
     assert fingerprints[0] == fingerprints[1] != fingerprints[2]
-    for name in (ae.CONFIG, ae.WEIGHTS, ae.FINGERPRINT):
+    for name in (layout.CONFIG, layout.WEIGHTS, layout.FINGERPRINT):
         assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "1" / name).read_bytes()
 
 
@@ -99,7 +100,7 @@ def test_stock_diffusers_reads_the_folder(saved: Path, loaded: ae.Autoencoder) -
     model = AutoencoderKL.from_pretrained(saved, local_files_only=True)
     assert model.config["scaling_factor"] == 1.0
     assert sorted(path.name for path in saved.iterdir()) == sorted(
-        [ae.CONFIG, ae.WEIGHTS, ae.FINGERPRINT]
+        [layout.CONFIG, layout.WEIGHTS, layout.FINGERPRINT]
     )
     stock = ae.Framed(model.eval(), loaded.frame)
     latents, expected = (ae.encode(each, pictures(), 12, CPU) for each in (stock, loaded))
@@ -109,7 +110,7 @@ def test_stock_diffusers_reads_the_folder(saved: Path, loaded: ae.Autoencoder) -
 def test_loading_returns_the_fingerprint_that_saving_wrote(
     saved: Path, loaded: ae.Autoencoder
 ) -> None:
-    written = json.loads((saved / ae.FINGERPRINT).read_text())
+    written = json.loads((saved / layout.FINGERPRINT).read_text())
     assert written == {"fingerprint": loaded.fingerprint}
     assert len(loaded.fingerprint) == 64
 
@@ -125,7 +126,7 @@ def test_the_frame_is_part_of_the_fingerprint(tmp_path: Path) -> None:
     assert (loaded.frame, loaded.fingerprint) == (Frame(1, 2), names[1])
     assert ae.encode(loaded, pictures(), 12, CPU).shape == (12, 2, 8, 8)
     assert ae.round_trip(loaded, pictures(), 12, CPU).shape == pictures().shape
-    path = tmp_path / "1" / ae.FINGERPRINT
+    path = tmp_path / "1" / layout.FINGERPRINT
     path.write_text(path.read_text().replace('"enlarge": 2', '"enlarge": 4'))
     with pytest.raises(ValueError, match=r"1: fingerprint \w{12} is not \w{12}"):
         ae.load(tmp_path / "1", CPU)
@@ -138,7 +139,7 @@ def test_a_round_trip_is_encoding_and_decoding(loaded: ae.Autoencoder) -> None:
     np.testing.assert_array_equal(ae.round_trip(loaded, pictures(), 5, CPU), expected)
 
 
-@pytest.mark.parametrize("name", [ae.CONFIG, ae.WEIGHTS])
+@pytest.mark.parametrize("name", [layout.CONFIG, layout.WEIGHTS])
 def test_a_changed_file_is_refused(saved: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "model"
     shutil.copytree(saved, folder)
@@ -149,7 +150,7 @@ def test_a_changed_file_is_refused(saved: Path, tmp_path: Path, name: str) -> No
         ae.load(folder, CPU)
 
 
-@pytest.mark.parametrize("name", [ae.CONFIG, ae.WEIGHTS, ae.FINGERPRINT])
+@pytest.mark.parametrize("name", [layout.CONFIG, layout.WEIGHTS, layout.FINGERPRINT])
 def test_a_missing_file_is_named(saved: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "model"
     shutil.copytree(saved, folder)
@@ -187,19 +188,3 @@ def test_latents_of_another_autoencoder_are_refused(loaded: ae.Autoencoder) -> N
     foreign = Space("0" * 64, (2, 4, 4), (0.0, 0.0), (1.0, 1.0))
     with pytest.raises(ValueError, match=r"^the latents are of autoencoder 000000000000, not of"):
         ae.decode(loaded, np.zeros((1, 2, 4, 4), np.float32), foreign, 1, CPU)
-
-
-def test_every_grey_level_survives_the_scaling_to_a_signal() -> None:
-    levels = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
-    signal = ae.pixels_to_signal(levels)
-    assert (signal.min().item(), signal.max().item()) == (-1, 1)
-    np.testing.assert_array_equal(ae.signal_to_pixels(signal), levels)
-    assert ae.signal_to_pixels(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
-
-
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_a_value_that_is_not_finite_is_no_black_pixel(bad: float):
-    signal = torch.zeros(3, 1, 2, 2)
-    signal[1, 0, 1, 1] = bad
-    with pytest.raises(ValueError, match="decoded image 1 of a batch is not finite"):
-        ae.signal_to_pixels(signal)

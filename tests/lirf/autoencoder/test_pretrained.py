@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lirf import params
-from lirf.autoencoder import kinds, pretrained
+from lirf.autoencoder import kinds, layout, pretrained
 from lirf.autoencoder import model as ae
 from lirf.autoencoder.frame import Frame, in_channels
 
@@ -35,13 +35,13 @@ def test_the_one_that_ships_is_found_anywhere(tmp_path: Path, monkeypatch: pytes
     model = pretrained.load(chosen("start"), 3, 32).model
     assert (kinds.factor(model), kinds.latent_channels(model)) == (4, 4)
     assert pretrained.name("start") == "start"
-    size = (pretrained.SHIPPED / kinds.WEIGHTS).stat().st_size
+    size = (pretrained.SHIPPED / layout.WEIGHTS).stat().st_size
     assert size < 2 * 2**20
 
 
 def test_a_damaged_one_is_not_begun_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.copytree(pretrained.SHIPPED, tmp_path / "start")
-    with (tmp_path / "start" / kinds.WEIGHTS).open("ab") as stream:
+    with (tmp_path / "start" / layout.WEIGHTS).open("ab") as stream:
         stream.write(b"0")
     monkeypatch.setattr(pretrained, "SHIPPED", tmp_path / "start")
     with pytest.raises(ValueError, match=r"pretrained = start: .*damaged; `git checkout"):
@@ -98,7 +98,7 @@ def test_what_is_kept_has_no_trace_of_the_folder(folder: Path, tmp_path: Path) -
         for name, one in {"a": model, "b": pretrained.load(chosen(again), 3, 16)}.items()
     ]
     assert fingerprints[0] == fingerprints[1]
-    assert str(tmp_path) not in (tmp_path / "a" / ae.CONFIG).read_text()
+    assert str(tmp_path) not in (tmp_path / "a" / layout.CONFIG).read_text()
     ae.load(tmp_path / "a", CPU)
 
 

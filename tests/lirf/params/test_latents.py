@@ -12,8 +12,8 @@ from lirf import params
     ("old", "new", "message"),
     [
         (
-            "widths: [32, 32]",
-            "widths: []",
+            "  - 32\n  - 32\n",
+            "    []\n",
             "autoencoder.widths = []: Tuple should have at least 1 item",
         ),
         ("enlarge: 1", "enlarge: 3", "autoencoder.enlarge = 3: should be 1, 2 or 4"),

@@ -11,7 +11,7 @@ import pytest
     [
         ("generator: network", "generator: gan", "evaluate.generator = 'gan': should be 'network'"),
         ("mixup_neighbours: 3", "mixup_neighbours: 0", "evaluate.mixup_neighbours = 0: should be"),
-        ("name: null", "name: my model", "publish.name = 'my model': should match pattern"),
+        ("  name: #", "  name: my model #", "publish.name = 'my model': should match pattern"),
         ("licence: unknown", "licence: MIT", "publish.licence = 'MIT': should match pattern"),
     ],
 )

@@ -1,9 +1,14 @@
 """Recipes: the shipped ones fit, and only what they name changes in params.yaml."""
 
+import difflib
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 
 from lirf import params
 from lirf.params import recipes
@@ -50,6 +55,24 @@ def test_a_recipe_is_written_and_nothing_of_it_is_left(folder: Path, name: str):
     assert written(folder, "digits", "data/digits") == params.load(SHIPPED)
 
 
+def override(path: Path, *lines: str) -> list[str]:
+    """Override as `dvc exp run -S` does, by its code; return the lines that are another then."""
+    before = path.read_text().splitlines()
+    apply_overrides(path, list(lines))
+    diff = difflib.ndiff(before, path.read_text().splitlines())
+    return [line for line in diff if line[0] in "+-"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_override_of_dvcs_changes_one_line(folder: Path, name: str):
+    written(folder, name, "my pictures/of 'it', all: 3")
+    path = folder / "params.yaml"
+    assert override(path, "train.batch=8192") in [
+        [f"-   batch: {batch}", "+   batch: 8192"] for batch in (16, 64)
+    ]
+    assert override(path, "train.batch=8192") == []
+
+
 def test_comments_and_other_numbers_stay(folder: Path):
     path = folder / "params.yaml"
     path.write_text(path.read_text().replace("ema_decay: 0.995", "ema_decay: 0.99 # my own"))
@@ -58,10 +81,10 @@ def test_comments_and_other_numbers_stay(folder: Path):
     assert "  ema_decay: 0.99 # my own" in after
     assert "  resolution: 64 # px: short side resized (Lanczos), centre square kept" in after
     comments = [
-        [line.partition("#")[2] for line in lines[lines.index("#") :] if "0.99" not in line]
+        [found for line in lines[lines.index("#") :] if (found := line.partition("#")[2])]
         for lines in (before, after)
     ]
-    assert comments[0] == comments[1]
+    assert comments[0] == [found for found in comments[1] if found != " my own"]
     assert "# Recipe photo64: " in path.read_text().partition("\n#\n")[0]
 
 
@@ -120,3 +143,41 @@ def test_line_endings_of_windows_stay(folder: Path):
         found = params.load(path)
         (folder / "params.yaml").write_text(SHIPPED.read_text())
         assert found == written(folder, "small")
+
+
+STUDIES = ROOT / "pipeline" / "studies"
+
+
+@pytest.mark.parametrize("name", ["pretrain", "spaces", "spiral"])
+def test_so_do_the_files_of_studies(tmp_path: Path, name: str):
+    path = Path(shutil.copy(STUDIES / f"{name}.yaml", tmp_path))
+    key = {"spaces": "spaces.plain.alignment=manifold"}.get(name, f"{name}.steps=7")
+    assert len(override(path, key)) == 2
+
+
+def test_dvc_itself_changes_one_line_and_one_back(folder: Path):
+    """In a repository of DVC's: an experiment is queued with `-S`, then its params.yaml read."""
+    (folder / "dvc.yaml").write_text(
+        "stages:\n  one:\n    cmd: echo\n    params: [train.batch, autoencoder]\n"
+    )
+    git = ["git", "-c", "user.name=me", "-c", "user.email=me@localhost"]
+    for line in (
+        ["git", "init", "--quiet"],
+        [sys.executable, "-m", "dvc", "init", "--quiet"],
+        ["git", "add", "."],
+        [*git, "commit", "--quiet", "--message", "begin"],
+        [sys.executable, "-m", "dvc", "exp", "run", "-S", "train.batch=8192",
+         "-S", "autoencoder.widths=[32,48]", "-S", "autoencoder.pretrained=start"],
+    ):  # fmt: skip
+        subprocess.run(line, cwd=folder, check=True, capture_output=True)
+    diff = difflib.ndiff(
+        SHIPPED.read_text().splitlines(), (folder / "params.yaml").read_text().splitlines()
+    )
+    assert [line for line in diff if line[0] in "+-"] == [
+        "-   pretrained: # null: train one, as below",
+        "+   pretrained: start # null: train one, as below",
+        "-   - 32",
+        "+   - 48",
+        "-   batch: 64",
+        "+   batch: 8192",
+    ]

@@ -49,8 +49,8 @@ def test_the_shipped_file_is_valid():
         ("r02: {role: loop", "r02: {role: baseline", "models.r02.role = baseline: must be loop"),
         ("r02: {role: loop", "r02: {role: rival", "models.r02.role = 'rival': should be 'loop' or"),
         (
-            "baseline, after: r00",
-            "baseline, after: r01",
+            "baseline\n    after: r00",
+            "baseline\n    after: r01",
             "models.baseline.after = r01: must be",
         ),
         ("steps: 4800", "steps: 94800", "models.baseline.steps = 94800: must equal the loop's own"),
@@ -60,8 +60,8 @@ def test_the_shipped_file_is_valid():
             "models.final.same_steps_as: is of baselines alone",
         ),
         (
-            "4800, cooldown: 1200",
-            "4800, cooldown: 100",
+            "4800\n    cooldown: 1200",
+            "4800\n    cooldown: 100",
             "models.baseline.cooldown = 100: must equal that of models.final, 1200,",
         ),
         ("2400, cooldown: 1200", "2400, cooldown: 2500", "models.final.cooldown = 2500: must not"),
@@ -113,11 +113,11 @@ def test_roles_and_not_names_say_which_model_is_which(tmp_path: Path):
 
 
 def test_a_baseline_that_claims_nothing_is_free_and_several_are_allowed(tmp_path: Path):
-    free = "  short: {role: baseline, after: r00, steps: 7, cooldown: 0}\n\nspaces:"
-    assert changed(tmp_path, ("\nspaces:", free)).baselines == ("baseline", "short")
+    free = "  short: {role: baseline, after: r00, steps: 7, cooldown: 0}\n\npublish:"
+    assert changed(tmp_path, ("\npublish:", free)).baselines == ("baseline", "short")
 
 
 def test_there_may_be_no_baseline(tmp_path: Path):
     text = mistakes.SHIPPED.read_text()
-    start, end = text.index("  baseline: #"), text.index("\nspaces:")
+    start, end = text.index("  baseline: #"), text.index("\npublish:")
     assert changed(tmp_path, (text[start:end], "")).baselines == ()

@@ -6,13 +6,16 @@ from typing import Any
 import pytest
 
 from lirf import params
-from lirf.params import Params
+from lirf.params import SpacesParams
 from lirf.studies import spaces
 
-SHIPPED = params.load(Path(__file__).parents[3] / "params.yaml")
+ROOT = Path(__file__).parents[3]
+SHIPPED = params.load_study(
+    params.SpacesParams, ROOT / "params.yaml", ROOT / "pipeline" / "studies" / "spaces.yaml"
+)
 
 
-def numbers(lines: dict[str, dict[str, Any]]) -> Params:
+def numbers(lines: dict[str, dict[str, Any]]) -> SpacesParams:
     return SHIPPED.model_copy(update={"spaces": lines})
 
 

@@ -10,16 +10,19 @@ from hypothesis import strategies as st
 
 from lirf import params
 from lirf.neighbours import search
-from lirf.params import MLP, Params
+from lirf.params import MLP, SpiralParams
 from lirf.sampling import sampler
 from lirf.studies import study
 
-LOADED = params.load(Path(__file__).parents[3] / "params.yaml")
+ROOT = Path(__file__).parents[3]
+LOADED = params.load_study(
+    params.SpiralParams, ROOT / "params.yaml", ROOT / "pipeline" / "studies" / "spiral.yaml"
+)
 COUNT = 12
 seeds = st.integers(0, 2**32 - 1)
 
 
-def tiny(**change: object) -> Params:
+def tiny(**change: object) -> SpiralParams:
     sizes = {
         "counts": (COUNT,), "seeds": (0, 1), "samples": 40, "steps": 60,
         "cooldown": 10, "moments": 4, "batch": 8, "rows_each": 5,

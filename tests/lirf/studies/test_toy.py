@@ -13,7 +13,10 @@ from lirf.studies import study, toy
 from lirf.studies.spiral import Spiral
 from lirf.studies.study import Ground, Outcome
 
-LOADED = params.load(Path(__file__).parents[3] / "params.yaml")
+ROOT = Path(__file__).parents[3]
+LOADED = params.load_study(
+    params.SpiralParams, ROOT / "params.yaml", ROOT / "pipeline" / "studies" / "spiral.yaml"
+)
 COUNT = 12
 CURVE = Spiral(turns=1.5, noise=0.1)
 
