@@ -52,7 +52,7 @@ def build(config: params.Autoencoder, channels: int, resolution: int) -> Framed:
         ValueError: the resolution cannot be halved that often.
     """
     levels = len(config.widths)
-    require(config, resolution, 2 ** (levels - 1), f"which {levels} autoencoder.widths need")
+    config.latent_side(resolution, 2 ** (levels - 1), f"which {levels} autoencoder.widths need")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = AutoencoderKL(
@@ -69,20 +69,6 @@ def build(config: params.Autoencoder, channels: int, resolution: int) -> Framed:
             scaling_factor=1.0,  # scaling belongs to the store: see lirf.store.space
         )
     return Framed(model, Frame(channels, config.enlarge))
-
-
-def require(config: params.Autoencoder, resolution: int, factor: int, why: str) -> None:
-    """Check that images of `resolution`, enlarged, can be shrunk `factor` times.
-
-    Raises:
-        ValueError: they cannot; `why` says what needs it.
-    """
-    if resolution * config.enlarge % factor:
-        enlarged = f", enlarged {config.enlarge} times" if config.enlarge > 1 else ""
-        raise ValueError(
-            f"prepare.resolution = {resolution}{enlarged}: not divisible by {factor}, {why};"
-            " change the one or the other"
-        )
 
 
 def save(framed: Framed, folder: Path) -> str:

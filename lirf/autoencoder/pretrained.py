@@ -39,7 +39,7 @@ def load(config: params.Autoencoder, channels: int, resolution: int) -> ae.Frame
             f" makes ones of {made}, these have {channels}; take another, or change prepare.colour:"
             " only grey images can go through one for RGB"
         )
-    ae.require(config, resolution, kinds.factor(model), "by which it is shrunk")
+    config.latent_side(resolution, kinds.factor(model), "by which it is shrunk")
     return ae.Framed(kinds.without_traces(model), Frame(channels, config.enlarge))
 
 

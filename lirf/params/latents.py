@@ -77,6 +77,20 @@ class Autoencoder(Section):
         """Return whether anything is trained."""
         return self.pretrained is None or self.finetune != "none"
 
+    def latent_side(self, resolution: int, factor: int, why: str) -> int:
+        """Return the side of the latent of an image of `resolution`, shrunk `factor` times.
+
+        Raises:
+            ValueError: it cannot be shrunk so; `why` says what needs it.
+        """
+        if resolution * self.enlarge % factor:
+            enlarged = f", enlarged {self.enlarge} times" if self.enlarge > 1 else ""
+            raise ValueError(
+                f"prepare.resolution = {resolution}{enlarged}: not divisible by {factor}, {why};"
+                " change the one or the other"
+            )
+        return resolution * self.enlarge // factor
+
     def sees(self, network: Literal["imagenet", "vision", "lpips"]) -> bool:
         """Return whether training looks through a frozen network."""
         aligned = self.alignment == "features" and self.align.by == network

@@ -10,8 +10,7 @@ from typing import assert_never
 
 import torch
 
-from lirf.autoencoder import aside, kinds, pretrained
-from lirf.autoencoder import model as ae
+from lirf.autoencoder import aside
 from lirf.features import imagenet, inception, vision
 from lirf.networks import build
 from lirf.params import Params
@@ -54,12 +53,14 @@ def latent_shape(params: Params) -> tuple[int, int, int]:
     config, resolution = params.autoencoder, params.prepare.resolution
     if config.pretrained is None:
         levels = len(config.widths)
+        why = f"which {levels} autoencoder.widths need"
         factor, channels = 2 ** (levels - 1), config.latent_channels
-        ae.require(config, resolution, factor, f"which {levels} autoencoder.widths need")
     else:
+        from lirf.autoencoder import kinds, pretrained  # noqa: PLC0415 - seconds to load
+
         model = pretrained.load(config, image_channels(params), resolution).model
-        factor, channels = kinds.factor(model), kinds.latent_channels(model)
-    side = resolution * config.enlarge // factor
+        factor, channels, why = kinds.factor(model), kinds.latent_channels(model), ""
+    side = config.latent_side(resolution, factor, why)
     return channels, side, side
 
 
