@@ -98,6 +98,9 @@ def prepare(params: Params, images: Out, metrics: Out) -> None:
     lines += [_left_out(file, row) for file, row in repeats]
     lines += _alike(twins, usable)
     lines += [*_doubts(usable), *(f"warning: {line}" for line in others.lines())]
+    numbers = (counts[kind] for kind in ("train", "heldout", "skipped", "duplicates"))
+    known = checks.Counts(*numbers)
+    lines += checks.few_heldout(params, known)
     lines.append(
         f"prepare: {counts['train']} to train on, {counts['mirrored']} of them also mirrored,"
         f" {counts['heldout']} held out; {counts['converted']} converted to"
@@ -106,8 +109,7 @@ def prepare(params: Params, images: Out, metrics: Out) -> None:
         + (f"; not looked into: {', '.join(sorted(others.debris))}" if others.debris else "")
     )
     print("\n".join(lines), file=sys.stderr)  # noqa: T201
-    kinds = (counts[kind] for kind in ("train", "heldout", "skipped", "duplicates"))
-    checks.require_images(source, params, checks.Counts(*kinds))
+    checks.require_images(source, params, known)
     attributes = {"colour": params.prepare.colour, "resolution": params.prepare.resolution}
     parts.write(images, np.stack([row.pixels for row in rows]), _table(rows), attributes)
     files.write_json(metrics, counts)

@@ -160,7 +160,7 @@ def make(folder: Path, changes: dict[str, dict[str, Any]]) -> Trained:
         )
     document = settings.read(Path(__file__).parents[1] / "params.yaml")
     document["device"] = "cpu"
-    document["prepare"]["images"] = str(photos)
+    document["prepare"] |= {"images": str(photos), "holdout": 0.0}
     document["autoencoder"] |= {"widths": [4, 4], "latent_channels": 2, "manifold_neighbours": 2}
     for section, values in changes.items():
         document[section] |= values

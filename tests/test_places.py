@@ -50,7 +50,7 @@ def test_a_shell_reads_no_name_of_a_folder(tmp_path: Path, name: str):
 
     done = run(tmp_path)
 
-    assert (done.returncode, done.stderr.splitlines()[-1][:20]) == (0, "prepare: 12 to train")
+    assert (done.returncode, done.stderr.splitlines()[-1][:20]) == (0, "prepare: 10 to train")
     assert len(parts.read(tmp_path / "data" / "images").array) == 12
     assert not list(tmp_path.rglob("made"))
 

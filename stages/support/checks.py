@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
@@ -104,12 +103,10 @@ def require_weights(params: Params) -> None:
 def require_images(source: Path, params: Params, counts: Counts) -> None:
     """Check that there are enough images for all that looks up neighbours among them.
 
-    With too few held-out ones samples will be compared with the training images: a warning says so.
-
     Raises:
         ValueError: there are too few to train on; names the key that may be lowered.
     """
-    enough = counts.heldout > params.evaluate.neighbours
+    enough = not few_heldout(params, counts)
     needed = {
         "correct.neighbours": params.correct.neighbours,
         "diagnose.neighbours": params.diagnose.neighbours,
@@ -130,14 +127,18 @@ def require_images(source: Path, params: Params, counts: Counts) -> None:
             f" {counts.skipped} skipped, {counts.duplicates} duplicates left out), at least"
             f" {least} needed; {remedy}"
         )
-    if not enough:
-        print(  # noqa: T201
-            f"warning: {counts.heldout} held-out images, evaluate.neighbours ="
-            f" {params.evaluate.neighbours} needs more: samples will be compared with the training"
-            " images, which rewards memorising; put images of their own into a folder heldout/ or"
-            " set prepare.holdout",
-            file=sys.stderr,
-        )
+
+
+def few_heldout(params: Params, counts: Counts) -> list[str]:
+    """Return a warning where samples will be compared with the training images, else nothing."""
+    if counts.heldout > params.evaluate.neighbours:
+        return []
+    return [
+        f"warning: {counts.heldout} held-out images, evaluate.neighbours ="
+        f" {params.evaluate.neighbours} needs more: samples will be compared with the training"
+        " images, which rewards memorising; put images of their own into a folder heldout/ or set"
+        " prepare.holdout"
+    ]
 
 
 def least_bytes(params: Params, count: int) -> int:

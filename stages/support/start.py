@@ -77,11 +77,13 @@ def init(wanted: Wanted) -> Iterator[str]:
     train, heldout = _split(params, found)
     checks.require_sizes(params)
     checks.require_weights(params)
-    checks.require_images(wanted.images, params, Counts(train, heldout, 0, 0))
+    known = Counts(train, heldout, 0, 0)
+    checks.require_images(wanted.images, params, known)
     checks.require_room(params, train, Path())
     text = recipes.rewrite(PARAMS, name, recipe, wanted.images.as_posix())
     yield f"recipe {name}, for {recipe.suits}{why}"
     yield from _plan(params, found, train, heldout)
+    yield from checks.few_heldout(params, known)
     yield from _cost(estimate(params, train, heldout, imported))
     if wanted.dry_run:
         yield f"{PARAMS}: left as it is, as you asked with --dry-run"
