@@ -111,10 +111,15 @@ def run(config: params.Params, name: str, bank: Path, start: Path, to: Path) -> 
 
 @contextmanager
 def interrupted_when(condition: Callable[[], bool]) -> Iterator[None]:
-    """Interrupt the process, wherever it is, once `condition` holds."""
+    """Interrupt the process, wherever it is, once `condition` holds.
+
+    Where a destructor swallows the interrupt, another comes; a second one would else meet the way
+    out of the first.
+    """
 
     def look(_number: int, _frame: object) -> None:
         if condition():
+            signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
             raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, look)
