@@ -63,10 +63,10 @@ def prepare(params: Params, images: Out, metrics: Out) -> None:
             do not suit them.
     """
     source = Path(params.prepare.images)
-    checks.require_sizes(params)
+    sizes = checks.sizes(params)
     checks.require_weights(params)
     found, others = folder.find(source)
-    checks.require_room(params, len(found), images.parent)
+    checks.require_room(params, sizes, len(found), images.parent)
     usable: list[tuple[ImageFile, Decoded]] = []
     skipped: list[BadImage] = []
     for file in track(found, len(found), "prepare"):

@@ -1,4 +1,4 @@
-"""Image files by hand, of kinds that no library at hand writes."""
+"""Image files by hand, of kinds that no library at hand writes, and how tests decode them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+
+from lirf.params import Prepare
+
+SETTINGS = Prepare(
+    images="unused",
+    resolution=8,
+    colour="rgb",
+    flip=False,
+    on_bad_image="fail",
+    max_megapixels=100.0,
+)
+"""How images are decoded by the tests of that."""
 
 SHORT, LONG = 3, 4
 

@@ -27,15 +27,20 @@ def draw(
     order = sorted(
         members.values(), key=lambda places: min(_lot(images[place][1], seed) for place in places)
     )
-    count, chosen = max(1, round(share * len(images))), set[int]()
+    most, chosen = count(len(images), share), set[int]()
     for places in order:
-        if len(chosen) >= count:
+        if len(chosen) >= most:
             break
         chosen.update(places)
     return [
         (replace(file, split="heldout") if place in chosen else file, image)
         for place, (file, image) in enumerate(images)
     ]
+
+
+def count(images: int, share: float) -> int:
+    """Return how many of so many images are held out, groups apart: at least one."""
+    return max(1, round(share * images))
 
 
 def _joined(images: Sequence[tuple[ImageFile, Decoded]], group_N: np.ndarray) -> list[int]:

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from lirf.images import decode, folder, similar
+from lirf.images import decode, folder, shades, similar
 from lirf.images.decode import FORMATS, BadImage, Decoded
 from lirf.images.folder import ImageFile, Others
 from lirf.params import Prepare
 
-GREY = frozenset({"1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+GREY = frozenset({"1", "L", "LA", "I", "F"}) | shades.GREY_16_BIT
 """Pillow's modes without colour."""
 
 LOT = 64

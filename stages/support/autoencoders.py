@@ -18,9 +18,6 @@ from lirf.autoencoder.judge import Images, Judged
 from lirf.autoencoder.layout import CONFIG, WEIGHTS
 from lirf.autoencoder.losses import Eyes
 from lirf.features import features, imagenet, lpips, vision
-from lirf.features.imagenet import Imagenet
-from lirf.features.lpips import Lpips
-from lirf.features.vision import Vision
 from lirf.report import pictures
 from lirf.store import parts
 from stages.support import command, scratch
@@ -41,9 +38,7 @@ class Task:
         numbers: what is asked for.
         real: the prepared images.
         manifest: stands for all of their bytes.
-        eye: the vision transformer, where training or measuring needs it.
-        imagenet: the network whose features training looks through, if it does.
-        lpips: the distance that round trips are also measured by, if any.
+        eyes: the frozen networks that training or measuring looks through.
     """
 
     stage: str
@@ -51,9 +46,7 @@ class Task:
     numbers: params.Autoencoder
     real: Images
     manifest: Path
-    eye: Vision | None
-    imagenet: Imagenet | None
-    lpips: Lpips | None
+    eyes: Eyes
     device: torch.device
 
 
@@ -93,17 +86,34 @@ def task(
     names = np.array(part.rows["source"].to_pylist())[train_N]
     groups = np.unique(names, return_inverse=True)[1]
     real = Images(part.array[train_N], part.array[~train_N], groups)
-    eye, network, distance = None, None, None
-    if numbers.sees("vision") or numbers.midpoints.features == "vision":
-        eye = vision.load(numbers.vision, numbers.download, device)
-    if numbers.sees("imagenet"):
-        aligned = numbers.alignment == "features" and numbers.align.by == "imagenet"
-        key = "align.by" if aligned else "perceptual"
-        network = imagenet.load(device, f"autoencoder.{key}")
-    if numbers.lpips is not None:
-        distance = lpips.load(numbers.lpips, device)
+    seen = eyes(numbers, device, vision_too=numbers.midpoints.features == "vision")
     name = stage if space is None else f"{stage}-{space}"
-    return Task(stage, name, numbers, real, images / parts.MANIFEST, eye, network, distance, device)
+    return Task(stage, name, numbers, real, images / parts.MANIFEST, seen, device)
+
+
+def eyes(
+    numbers: params.Autoencoder,
+    device: torch.device,
+    *,
+    vision_too: bool = False,
+    imagenet_too: bool = False,
+) -> Eyes:
+    """Return the frozen networks that training looks through, and others where they are asked for.
+
+    The distance of LPIPS is among them where its file is named.
+
+    Raises:
+        ValueError: one line that says which weights are missing.
+    """
+    sees_vision = vision_too or numbers.sees("vision")
+    sees_imagenet = imagenet_too or numbers.sees("imagenet")
+    aligned = numbers.alignment == "features" and numbers.align.by == "imagenet"
+    key = "autoencoder.align.by" if aligned else "autoencoder.perceptual"
+    return Eyes(
+        vision.load(numbers.vision, numbers.download, device) if sees_vision else None,
+        imagenet.load(device, key) if sees_imagenet else None,
+        None if numbers.lpips is None else lpips.load(numbers.lpips, device),
+    )
 
 
 def obtain(task: Task) -> Obtained:
@@ -118,16 +128,15 @@ def obtain(task: Task) -> Obtained:
     framed = _untrained(task)
     if not numbers.trains:
         return Obtained(framed, [], None, [])
-    eyes = Eyes(task.eye, task.imagenet, task.lpips)
     examples = training.gather(numbers, task.real.train, task.real.groups)
-    begin = state.initial(numbers, framed, task.device, eyes)
+    begin = state.initial(numbers, framed, task.device, task.eyes)
     claimed = scratch.claim(scratch.SCRATCH / task.name, _fingerprint(task))
     with claimed as folder, command.deferred() as interrupted:
         work = Resumable(folder, begin, numbers.steps, numbers.checkpoint_every, state.save)
         work.resume(lambda found: state.load(begin, found))
 
         def advance(count: int) -> Iterator[dict[str, float]]:
-            for row in training.train(work.state, examples, numbers, count, eyes):
+            for row in training.train(work.state, examples, numbers, count, task.eyes):
                 yield row
                 if interrupted():
                     return
@@ -148,7 +157,7 @@ def judged(task: Task, saved: ae.Autoencoder, obtained: Obtained) -> Judged:
     """
     numbers, curve = task.numbers, obtained.curve
     seen = features.of(
-        numbers.midpoints.features, eye=task.eye, batch=numbers.batch, device=task.device
+        numbers.midpoints.features, eye=task.eyes.vision, batch=numbers.batch, device=task.device
     )
     found = judge.judge(
         saved,
@@ -157,7 +166,7 @@ def judged(task: Task, saved: ae.Autoencoder, obtained: Obtained) -> Judged:
         numbers.midpoints.neighbours,
         numbers.batch,
         task.device,
-        task.lpips,
+        task.eyes.lpips,
     )
     origin: dict[str, Any] = {}
     if numbers.pretrained is not None:
@@ -190,7 +199,7 @@ def _before(task: Task, framed: ae.Framed) -> dict[str, float]:
         return {}
     moved = ae.Framed(ae.to(framed.model, task.device), framed.frame)
     rebuilt_NCHW = ae.round_trip(moved, heldout_NCHW, batch, task.device)
-    return judge.kept(heldout_NCHW, rebuilt_NCHW, "_heldout_before", batch, task.lpips)
+    return judge.kept(heldout_NCHW, rebuilt_NCHW, "_heldout_before", batch, task.eyes.lpips)
 
 
 def round_trips(real: Images, found: Judged) -> Image:
@@ -215,15 +224,15 @@ def strips(found: Judged) -> Image:
 
 def _fingerprint(task: Task) -> str:
     """Return a hash of all that the trained weights depend on."""
-    numbers, eye = task.numbers, task.eye if task.numbers.sees("vision") else None
+    numbers, eye = task.numbers, task.eyes.vision if task.numbers.sees("vision") else None
     left_out = {"midpoints", "download", "checkpoint_every", "vision", "lpips"}
     facts = [numbers.model_dump_json(exclude=left_out)]
     if eye is not None:
         facts += [numbers.vision.model, eye.hash, str(eye.side)]
-    if task.imagenet is not None:
+    if numbers.sees("imagenet"):
         facts.append(imagenet.SHA256)
-    if task.lpips is not None and numbers.sees("lpips"):
-        facts.append(task.lpips.hash)
+    if task.eyes.lpips is not None and numbers.sees("lpips"):
+        facts.append(task.eyes.lpips.hash)
     inputs = [task.manifest]
     if numbers.pretrained is not None:
         inputs += [pretrained.find(numbers) / name for name in (CONFIG, WEIGHTS)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,16 +35,29 @@ class Counts:
     duplicates: int
 
 
-def require_sizes(params: Params) -> None:
-    """Check that the autoencoder takes the images' size, and the network what it makes of them.
+@dataclass(frozen=True)
+class Sizes:
+    """The shape (C, H, W) of latents, and how many weights the velocity network has."""
+
+    latent: tuple[int, int, int]
+    weights: int
+
+
+def sizes(params: Params) -> Sizes:
+    """Return what is made of the images' size, after checking that it can be made.
+
+    The autoencoder takes the images, and the network what it makes of them.
 
     Raises:
         ValueError: one line that names the key, the value and the remedy.
     """
-    network(params, latent_shape(params))
+    shape = _latent_shape(params)
+    with torch.device("meta"):  # without memory for weights
+        network = build.build(params.initialize.network.model_dump(), shape)
+    return Sizes(shape, sum(one.numel() for one in network.parameters()))
 
 
-def latent_shape(params: Params) -> tuple[int, int, int]:
+def _latent_shape(params: Params) -> tuple[int, int, int]:
     """Return the shape (C, H, W) of latents, without training anything.
 
     Raises:
@@ -66,16 +80,6 @@ def latent_shape(params: Params) -> tuple[int, int, int]:
 def image_channels(params: Params) -> int:
     """Return how many channels the prepared images have."""
     return 3 if params.prepare.colour == "rgb" else 1
-
-
-def network(params: Params, shape: tuple[int, int, int]) -> torch.nn.Module:
-    """Return the velocity network for latents of that shape, without memory for its weights.
-
-    Raises:
-        ValueError: one line that names the key of `initialize.network` that does not fit.
-    """
-    with torch.device("meta"):
-        return build.build(params.initialize.network.model_dump(), shape)
 
 
 def require_weights(params: Params) -> None:
@@ -141,27 +145,25 @@ def few_heldout(params: Params, counts: Counts) -> list[str]:
     ]
 
 
-def least_bytes(params: Params, count: int) -> int:
+def least_bytes(params: Params, sizes: Sizes, count: int) -> int:
     """Return how many bytes a run on `count` images writes at least.
 
     Those of images, of the latents of their views, and of two models.
     """
-    shape = latent_shape(params)
-    latent = NUMBER * shape[0] * shape[1] * shape[2]
+    latent = NUMBER * math.prod(sizes.latent)
     pixels = image_channels(params) * params.prepare.resolution**2
     versions = (2 if params.prepare.flip else 1) * count
-    weights = sum(one.numel() for one in network(params, shape).parameters())
     latents = versions * (1 + params.encode.augmentation.views) * latent
-    return versions * pixels + latents + 2 * STATE * NUMBER * weights
+    return versions * pixels + latents + 2 * STATE * NUMBER * sizes.weights
 
 
-def require_room(params: Params, count: int, folder: Path) -> None:
+def require_room(params: Params, sizes: Sizes, count: int, folder: Path) -> None:
     """Check that the disk of `folder` has room for a run on `count` images.
 
     Raises:
         ValueError: it has not.
     """
-    needed, free = least_bytes(params, count), shutil.disk_usage(folder).free
+    needed, free = least_bytes(params, sizes, count), shutil.disk_usage(folder).free
     if needed > free:
         raise ValueError(
             f"{folder.resolve()}: {free / 1e9:.1f} GB free, at least {needed / 1e9:.1f} GB needed;"

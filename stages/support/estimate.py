@@ -15,7 +15,7 @@ from lirf.autoencoder import model as ae
 from lirf.autoencoder import state as autoencoder_state
 from lirf.autoencoder.losses import Eyes
 from lirf.densify import rounds
-from lirf.features import features, imagenet, lpips, vision
+from lirf.features import features
 from lirf.features.features import Encoder
 from lirf.images import transforms
 from lirf.params import Params
@@ -24,7 +24,8 @@ from lirf.store.space import Space
 from lirf.training import devices, model, state
 from lirf.training.batches import Augmented
 from lirf.training.model import Rows
-from stages.support import checks
+from stages.support import autoencoders, checks
+from stages.support.checks import Sizes
 
 TRIED = 16
 """Images that are made up for it, at least."""
@@ -71,7 +72,7 @@ class Estimate:
     threads: int
 
 
-def estimate(params: Params, train: int, heldout: int, start: float) -> Estimate:
+def estimate(params: Params, sizes: Sizes, train: int, heldout: int, start: float) -> Estimate:
     """Time a few steps of each part on images that are made up, and add up.
 
     `start` is how many seconds the process of a stage takes before it does anything.
@@ -90,7 +91,7 @@ def estimate(params: Params, train: int, heldout: int, start: float) -> Estimate
         pictures,
         whole,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        checks.least_bytes(params, train),
+        checks.least_bytes(params, sizes, train),
         0 if where.type == "cuda" else torch.get_num_threads(),
     )
 
@@ -131,7 +132,10 @@ def _measure(params: Params, where: torch.device, start: float) -> Costs:
     framed = make(config, channels, resolution)
     count = max(TRIED, config.batch, config.manifold_neighbours + 2)
     images_NCHW = _made_up(count, channels, resolution)
-    eyes = _eyes(params, where)
+    seen = params.evaluate.features
+    eyes = autoencoders.eyes(
+        config, where, vision_too=seen == "vision", imagenet_too=seen == "imagenet"
+    )
     fit = _fit_step(params, framed, images_NCHW, eyes) if config.trains else 0.0
     framed = ae.Framed(ae.to(framed.model, where).eval(), framed.frame)
     known = ae.Autoencoder(framed.model, framed.frame, "")
@@ -143,24 +147,12 @@ def _measure(params: Params, where: torch.device, start: float) -> Costs:
     encoder = Encoder("", lambda pixels: space.scale(ae.encode(known, pixels, TRIED, where)))
     extract = (
         eyes.imagenet.extract
-        if params.evaluate.features == "imagenet" and eyes.imagenet is not None
-        else features.of(params.evaluate.features, encoder, eyes.vision, TRIED, where).extract
+        if seen == "imagenet" and eyes.imagenet is not None
+        else features.of(seen, encoder, eyes.vision, TRIED, where).extract
     )
     see = _each(lambda: extract(images_NCHW), count)
     step, call = _network(params, z_NCHW, space, where)
     return Costs(start, fit, encode, decode, see, step, call)
-
-
-def _eyes(params: Params, where: torch.device) -> Eyes:
-    """Return the frozen networks that a run looks through, each read once."""
-    config, seen = params.autoencoder, params.evaluate.features
-    by_vision = config.sees("vision") or seen == "vision"
-    by_imagenet = config.sees("imagenet") or seen == "imagenet"
-    return Eyes(
-        vision.load(config.vision, config.download, where) if by_vision else None,
-        imagenet.load(where) if by_imagenet else None,
-        lpips.load(config.lpips, where) if config.lpips and config.sees("lpips") else None,
-    )
 
 
 def _made_up(count: int, channels: int, resolution: int) -> np.ndarray:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 
-from lirf.images import bundled
+from lirf.images import bundled, holdout
 from lirf.images.survey import Survey, survey
 from lirf.params import Params, recipes
 from lirf.params.recipes import Recipe
 from lirf.store import files
 from stages.support import checks
-from stages.support.checks import Counts
+from stages.support.checks import Counts, Sizes
 from stages.support.estimate import Estimate, estimate
 
 PARAMS = Path("params.yaml")
@@ -75,16 +75,16 @@ def init(wanted: Wanted) -> Iterator[str]:
     recipe = _suited(recipes.load(Path(), name), wanted, found)
     params = recipes.numbers(PARAMS, name, recipe, wanted.images.as_posix())
     train, heldout = _split(params, found)
-    checks.require_sizes(params)
+    sizes = checks.sizes(params)
     checks.require_weights(params)
     known = Counts(train, heldout, 0, 0)
     checks.require_images(wanted.images, params, known)
-    checks.require_room(params, train, Path())
+    checks.require_room(params, sizes, train, Path())
     text = recipes.rewrite(PARAMS, name, recipe, wanted.images.as_posix())
     yield f"recipe {name}, for {recipe.suits}{why}"
-    yield from _plan(params, found, train, heldout)
+    yield from _plan(params, sizes, found, train, heldout)
     yield from checks.few_heldout(params, known)
-    yield from _cost(estimate(params, train, heldout, imported))
+    yield from _cost(estimate(params, sizes, train, heldout, imported))
     if wanted.dry_run:
         yield f"{PARAMS}: left as it is, as you asked with --dry-run"
         return
@@ -176,11 +176,11 @@ def _split(params: Params, found: Found) -> tuple[int, int]:
     """Return how many images will be trained on, and how many held out."""
     if found.heldout or not params.prepare.holdout:
         return found.train, found.heldout
-    drawn = max(1, round(params.prepare.holdout * found.train))
+    drawn = holdout.count(found.train, params.prepare.holdout)
     return found.train - drawn, drawn
 
 
-def _plan(params: Params, found: Found, train: int, heldout: int) -> Iterator[str]:
+def _plan(params: Params, sizes: Sizes, found: Found, train: int, heldout: int) -> Iterator[str]:
     """Say what will be trained, on what."""
     prepare, low = params.prepare, found.sides[0]
     mirrored = ", also mirrored" if prepare.flip else ""
@@ -197,13 +197,12 @@ def _plan(params: Params, found: Found, train: int, heldout: int) -> Iterator[st
             f"WARNING: what is drawn will have {prepare.resolution} px, your images have at least"
             f" {low:,}{remedy}"
         )
-    shape = checks.latent_shape(params)
-    weights = sum(one.numel() for one in checks.network(params, shape).parameters())
     steps = sum(params.models[name].steps for name in params.loop)
     others = sum(params.models[name].steps for name in params.baselines)
     yield (
-        f"latents {' x '.join(map(str, shape))}, {params.initialize.network.kind} of"
-        f" {weights / 1e6:.1f} million weights, {steps:,} steps, {others:,} more of the baseline"
+        f"latents {' x '.join(map(str, sizes.latent))}, {params.initialize.network.kind} of"
+        f" {sizes.weights / 1e6:.1f} million weights, {steps:,} steps,"
+        f" {others:,} more of the baseline"
     )
 
 

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import made
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,14 +20,7 @@ from lirf.images import decode
 from lirf.images.decode import BadImage, Decoded
 from lirf.params import Prepare
 
-SETTINGS = Prepare(
-    images="unused",
-    resolution=8,
-    colour="grey",
-    flip=False,
-    on_bad_image="fail",
-    max_megapixels=100.0,
-)
+SETTINGS = made.SETTINGS.model_copy(update={"colour": "grey"})
 IN_RGB = SETTINGS.model_copy(update={"colour": "rgb"})
 NOISE_HWC = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 

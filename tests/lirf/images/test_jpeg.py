@@ -8,20 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made import SETTINGS
 from PIL import Image
 
 from lirf.images import decode, jpeg
 from lirf.images.decode import BadImage
-from lirf.params import Prepare
 
-SETTINGS = Prepare(
-    images="unused",
-    resolution=8,
-    colour="rgb",
-    flip=False,
-    on_bad_image="fail",
-    max_megapixels=100.0,
-)
 NOISE_HWC = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
 ADOBE = b"\xff\xee\x00\x0eAdobe\x00d\x00\x00\x00\x00"  # and the byte that says how, at the end
 

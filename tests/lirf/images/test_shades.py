@@ -7,20 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import Page, png, tiff
+from made import SETTINGS, Page, png, tiff
 
 from lirf.images import decode
 from lirf.images.decode import BadImage, Decoded
-from lirf.params import Prepare
 
-SETTINGS = Prepare(
-    images="unused",
-    resolution=8,
-    colour="rgb",
-    flip=False,
-    on_bad_image="fail",
-    max_megapixels=100.0,
-)
 RAMP_HW = np.arange(64).reshape(8, 8) / 63
 RGB_HWC = np.stack([RAMP_HW, 1 - RAMP_HW, RAMP_HW / 2], axis=-1)
 GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6

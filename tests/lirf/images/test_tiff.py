@@ -6,21 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import Page, tiff
+from made import SETTINGS, Page, tiff
 from PIL import Image
 
 from lirf.images import decode
 from lirf.images.decode import BadImage, Decoded
-from lirf.params import Prepare
 
-SETTINGS = Prepare(
-    images="unused",
-    resolution=8,
-    colour="rgb",
-    flip=False,
-    on_bad_image="fail",
-    max_megapixels=100.0,
-)
 RAMP_HW = np.arange(64).reshape(8, 8) / 63  # black to white
 RED, GREEN, BLUE = RAMP_HW, 1 - RAMP_HW, RAMP_HW / 2
 GREYS, INVERTED = [RAMP_HW] * 3, [1 - RAMP_HW] * 3

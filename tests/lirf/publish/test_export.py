@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import foreign
 import numpy as np
+import published
 import pytest
 import torch
 
@@ -43,23 +43,6 @@ for folder in folders:
 """
 
 
-def write(trained, folder: Path) -> Path:
-    export.write(folder, trained.weights, trained.autoencoder, trained.params.sample)
-    prepare = trained.params.prepare.model_dump()
-    export.seal(folder, {"name": "tiny", "params": {"prepare": prepare}})
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(trained, tmp_path_factory.mktemp("published") / "model")
-
-
-@pytest.fixture
-def copy(model: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(model, tmp_path / "model"))
-
-
 def with_autoencoder(trained, name: str, folder: Path):
     """Return the grey model with another autoencoder for RGB, which sees images twice as large."""
     ae.save(ae.Framed(foreign.make(name), Frame(1, 2)), folder / "autoencoder")
@@ -90,7 +73,7 @@ def own_images(trained) -> np.ndarray:
 def test_diffusers_alone_draws_the_workflows_own_images(trained, trained_rgb, tmp_path: Path):
     others = [with_autoencoder(trained, name, tmp_path / name) for name in foreign.NAMES]
     models = {
-        write(one, tmp_path / f"model{i}"): one
+        published.write(one, tmp_path / f"model{i}"): one
         for i, one in enumerate((trained, trained_rgb, *others))
     }
     done = subprocess.run(
@@ -120,7 +103,7 @@ def test_diffusers_alone_draws_the_workflows_own_images(trained, trained_rgb, tm
 
 def test_any_autoencoder_comes_back_with_how_images_meet_it(trained, tmp_path: Path):
     one = with_autoencoder(trained, "AutoencoderTiny", tmp_path)
-    folder = write(one, tmp_path / "model")
+    folder = published.write(one, tmp_path / "model")
     index = json.loads((folder / "model_index.json").read_text())
     assert index["vae"] == ["diffusers", "AutoencoderTiny"]
     assert (index["channels"], index["enlarge"]) == (1, 2)
@@ -146,7 +129,7 @@ def test_it_is_read_back_without_running_its_code(trained, copy: Path):
 
 
 def test_the_same_model_gives_the_same_bytes(trained, model: Path, tmp_path: Path):
-    again = write(trained, tmp_path / "again")
+    again = published.write(trained, tmp_path / "again")
     assert files.checksums(again) == files.checksums(model)
 
 

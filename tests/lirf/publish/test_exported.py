@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import published
 import pytest
 import torch
 
@@ -11,22 +12,6 @@ from lirf.publish import export, exported
 from lirf.store import files
 
 CPU = torch.device("cpu")
-
-
-def write(trained, folder: Path) -> Path:
-    export.write(folder, trained.weights, trained.autoencoder, trained.params.sample)
-    export.seal(folder, {"params": {"prepare": trained.params.prepare.model_dump()}})
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(trained, tmp_path_factory.mktemp("published") / "model")
-
-
-@pytest.fixture
-def copy(model: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(model, tmp_path / "model"))
 
 
 def test_no_model_in_a_folder_is_said(tmp_path: Path):
@@ -62,7 +47,7 @@ def test_a_damaged_or_missing_file_is_named(copy: Path, name: str):
 
 
 def test_weights_of_another_network_are_refused(trained_rgb, copy: Path, tmp_path: Path):
-    other = write(trained_rgb, tmp_path / "other")
+    other = published.write(trained_rgb, tmp_path / "other")
     name = "network/diffusion_pytorch_model.safetensors"
     shutil.copy(other / name, copy / name)
     export.seal(copy, json.loads((copy / "provenance.json").read_text()))
