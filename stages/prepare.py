@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+import stages
 from lirf.images import decode, folder, holdout, similar
 from lirf.images.decode import BadImage, Decoded
 from lirf.images.folder import ImageFile, Row
 from lirf.params import Params
 from lirf.store import files, parts
-from stages.support import checks, command
+from stages.support import checks, command, pace
 from stages.support.command import Out
 from stages.support.progress import track
 
@@ -113,6 +115,20 @@ def prepare(params: Params, images: Out, metrics: Out) -> None:
     attributes = {"colour": params.prepare.colour, "resolution": params.prepare.resolution}
     parts.write(images, np.stack([row.pixels for row in rows]), _table(rows), attributes)
     files.write_json(metrics, counts)
+    _estimate(params, known)
+
+
+def _estimate(params: Params, counts: checks.Counts) -> None:
+    """Say how long a run of DVC's takes, unless `lirf init` said so of these numbers.
+
+    By a process of its own: the code that it times is nothing that the images depend on.
+    """
+    before, numbers = pace.read(), (counts.train, counts.heldout)
+    if not stages.STARTED_BY_DVC or (before and before.key == pace.key(params, *numbers)):
+        return
+    command = [sys.executable, "-m", "stages.support.estimate", *map(str, numbers)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    print(done.stdout, end="", file=sys.stderr)  # noqa: T201
 
 
 def _doubts(usable: list[tuple[ImageFile, Decoded]]) -> list[str]:

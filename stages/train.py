@@ -183,7 +183,9 @@ def _fit(job: Job, begin: State, rows: Rows, place: Place) -> int | None:
             yield {"loss": loss}
 
     work = cut.run(advance, place.interrupted)
-    for _ in track(work, cut.left, f"train {job.run}") if place.first else work:
+    begun = len(cut.curve)
+    shown = track(work, line.steps, f"train {job.run}", begun, cut.loss) if place.first else work
+    for _ in shown:
         pass
     if place.interrupted():
         return len(cut.curve)

@@ -141,7 +141,8 @@ def obtain(task: Task) -> Obtained:
                 if interrupted():
                     return
 
-        for _ in track(work.run(advance, interrupted), work.left, task.name):
+        steps, done = work.run(advance, interrupted), len(work.curve)
+        for _ in track(steps, numbers.steps, task.name, done, work.loss):
             pass
         if interrupted():
             raise command.unfinished(interrupted(), task.name, len(work.curve), numbers.steps)

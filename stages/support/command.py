@@ -9,15 +9,18 @@ import os
 import shutil
 import signal
 import sys
+import time
 import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NewType, NoReturn
 
+import psutil
+
 import stages
 from lirf import params
-from stages.support import code
+from stages.support import code, pace, progress, standing
 
 Out = NewType("Out", Path)
 """A file or folder that the stage writes. It gets a temporary sibling, renamed on success."""
@@ -86,6 +89,7 @@ def run(stage: Callable[..., None]) -> None:
         own = values.pop("params", None)
         main = Path("params.yaml")
         numbers = params.load_study(study, main, Path(own)) if study else params.load(main)
+        _tell_begin(numbers)
         for path in partial.values():
             _remove(path)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,6 +97,7 @@ def run(stage: Callable[..., None]) -> None:
         for name, path in outputs.items():
             _remove(path)
             partial[name].rename(path)
+        _note_end(numbers)
     except Interrupted as signalled:
         print(signalled, file=sys.stderr)  # noqa: T201
         sys.exit(128 + signalled.number)
@@ -105,6 +110,23 @@ def run(stage: Callable[..., None]) -> None:
     finally:
         for path in partial.values():
             _remove(path)
+
+
+def _tell_begin(numbers: object) -> None:
+    """Say on a terminal where the run is that this stage is a part of."""
+    if not stages.STARTED_BY_DVC or not sys.stderr.isatty():
+        return
+    known = numbers if isinstance(numbers, params.Params) else None
+    progress.run.standing = found = standing.here(known)
+    if found is not None:
+        print(found.line(), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _note_end(numbers: object) -> None:
+    """Take note of how long a stage took that DVC started, from its start to its end."""
+    if stages.STARTED_BY_DVC and isinstance(numbers, params.Params) and not progress.run.resumed:
+        begun = psutil.Process().create_time()
+        pace.learn(os.environ["DVC_STAGE"], time.time() - begun, numbers)
 
 
 @contextmanager

@@ -3,54 +3,38 @@
 from __future__ import annotations
 
 import resource
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from lirf.autoencoder import aside, pretrained, training
 from lirf.autoencoder import model as ae
+from lirf.autoencoder import pretrained, training
 from lirf.autoencoder import state as autoencoder_state
 from lirf.autoencoder.losses import Eyes
 from lirf.densify import rounds
 from lirf.features import features
 from lirf.features.features import Encoder
 from lirf.images import transforms
-from lirf.params import Params
+from lirf.params import Params, load
 from lirf.sampling import sampler
 from lirf.store.space import Space
 from lirf.training import devices, model, state
 from lirf.training.batches import Augmented
 from lirf.training.model import Rows
-from stages.support import autoencoders, checks
+from stages.support import autoencoders, checks, pace, plan
 from stages.support.checks import Sizes
+from stages.support.pace import Costs, Pace
 
 TRIED = 16
 """Images that are made up for it, at least."""
 
 STEPS = 3
 """Steps that are timed, after a first one that is not."""
-
-EVALUATIONS = {"euler": 1, "heun": 2, "midpoint": 2, "dopri5": 12}
-"""Of the network for an interval; of dopri5 for a whole sample, in `sample.steps`, at a guess."""
-
-VERSIONS = 4
-"""Of every training image that samples are held against: itself, mirrored, both decoded."""
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Seconds on this machine, each for one: step, image, or sample and evaluation."""
-
-    start: float  # of a stage's process
-    fit: float  # step of the autoencoder
-    encode: float
-    decode: float
-    see: float  # features of an image
-    step: float  # of the network
-    call: float  # evaluation of the network for a sample
 
 
 @dataclass(frozen=True)
@@ -75,53 +59,49 @@ class Estimate:
 def estimate(params: Params, sizes: Sizes, train: int, heldout: int, start: float) -> Estimate:
     """Time a few steps of each part on images that are made up, and add up.
 
-    `start` is how many seconds the process of a stage takes before it does anything.
+    `start` is how many seconds the process of a stage takes before it does anything. What was
+    timed is kept for the stages to tell how long they take.
 
     Raises:
         ValueError: the numbers do not suit one another, or weights are missing.
     """
     where = devices.of(params)
-    costs = _measure(params, where, start)
-    once, model_, images = _stages(params, costs, train, heldout)
-    pictures = once + sum(model_(name) for name in params.loop) + images
-    evaluations = len(params.models) - 1
-    whole = once + sum(map(model_, params.models)) + images * (1 + evaluations)
-    whole += len(params.models) * _diagnosis(params, costs) + 3 * costs.start
+    known = Pace(pace.key(params, train, heldout), _measure(params, where, start), train, heldout)
+    graph = plan.needs(plan.read(params.model_dump(mode="json", by_alias=True)))
+    seconds = known.seconds(params, graph)
+    first = plan.upstream([f"evaluate@{params.final}"], graph)
+    pace.write(known)
     return Estimate(
-        pictures,
-        whole,
+        sum(seconds[name] for name in first),
+        sum(seconds.values()),
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         checks.least_bytes(params, sizes, train),
         0 if where.type == "cuda" else torch.get_num_threads(),
     )
 
 
-def _stages(
-    params: Params, costs: Costs, train: int, heldout: int
-) -> tuple[float, Callable[[str], float], float]:
-    """Return the seconds before any training, of a model with its round, and of an evaluation."""
-    config, calls = params.autoencoder, params.sample.steps * EVALUATIONS[params.sample.solver]
-    real = train * (2 if params.prepare.flip else 1)
-    both = costs.encode + costs.decode
-    looks = aside.LOOKS * aside.count(real, config.holdout) * (both + costs.see)
-    fit = config.steps * costs.fit + looks if config.trains else 0.0
-    views = real * (1 + params.encode.augmentation.views) * costs.encode
-    once = 4 * costs.start + fit + (real + heldout) * (both + costs.encode) + views
-
-    def of_model(name: str) -> float:
-        drawn = params.sample.ratio * real * calls * costs.call
-        densify = drawn + 4 * costs.start if name in params.rounds else 0.0
-        return costs.start + params.models[name].steps * costs.step + densify
-
-    samples = params.evaluate.samples
-    evaluate = samples * (calls * costs.call + costs.decode) + 2 * train * both
-    seen = (samples + heldout + VERSIONS * train) * costs.see
-    return once, of_model, costs.start + evaluate + seen
+def main() -> None:
+    """Print the line of `tell` for the current folder, with images as `prepare` counted them."""
+    imported = time.process_time()  # as a stage does, before it does anything
+    train, heldout = map(int, sys.argv[1:])
+    params = load(Path("params.yaml"))
+    print(tell(estimate(params, checks.sizes(params), train, heldout, imported)))  # noqa: T201
 
 
-def _diagnosis(params: Params, costs: Costs) -> float:
-    numbers = params.diagnose
-    return costs.start + numbers.samples * numbers.path_steps * costs.call
+def tell(found: Estimate) -> str:
+    """Say how long a run takes, and what room it needs."""
+    where = f"{found.threads} threads" if found.threads else "the GPU"
+    return (
+        f"about {_time(found.pictures)} until there are pictures, {_time(found.whole)} in all, on"
+        f" {where} of this machine as busy as it is now; {found.memory / 1e9:.1f} GB of memory, at"
+        f" least {found.disk / 1e9:.2f} GB of disk"
+    )
+
+
+def _time(seconds: float) -> str:
+    """Return seconds in minutes, or in hours from two of them on."""
+    minutes = seconds / 60
+    return f"{max(1, round(minutes))} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
 
 
 def _measure(params: Params, where: torch.device, start: float) -> Costs:
@@ -214,3 +194,7 @@ def _seconds(run: Callable[[], object]) -> float:
     begun = time.perf_counter()
     run()
     return time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,9 @@ from stages.support import scratch
 CURVE_ROWS = 500
 """Most rows of a loss curve."""
 
+SAID_STEPS = 25
+"""Over which a loss is averaged that is told."""
+
 CURVE = "curve.npy"
 """Of a checkpoint, beside the state."""
 
@@ -47,10 +50,13 @@ class Resumable(Generic[State]):
     save: Callable[[State, Path], None] | None
     curve: Curve = field(default_factory=list)
 
-    @property
-    def left(self) -> int:
-        """Return how many steps are to be taken yet."""
-        return self.steps - len(self.curve)
+    def loss(self) -> str:
+        """Say what the first of the losses is, on average over the last steps: `loss 0.42`."""
+        last = self.curve[-SAID_STEPS:]
+        if not last:
+            return ""
+        name = next(iter(last[0]))
+        return f"{name} {np.mean([losses[name] for losses in last]):.3g}"
 
     def resume(self, load: Callable[[Path], State]) -> None:
         """Go on from the last checkpoint that can be read, if there is one."""
@@ -66,8 +72,8 @@ class Resumable(Generic[State]):
         `advance` takes so many steps and yields the losses of each. Where it takes fewer, or
         where `interrupted` says so after it, the training ends early.
         """
-        while self.left:
-            due = min(self.every - len(self.curve) % self.every, self.left)
+        while left := self.steps - len(self.curve):
+            due = min(self.every - len(self.curve) % self.every, left)
             whole = len(self.curve) + due
             for losses in advance(due):
                 self.curve.append(losses)

@@ -14,9 +14,8 @@ from lirf.images.survey import Survey, survey
 from lirf.params import Params, recipes
 from lirf.params.recipes import Recipe
 from lirf.store import files
-from stages.support import checks
+from stages.support import checks, estimate
 from stages.support.checks import Counts, Sizes
-from stages.support.estimate import Estimate, estimate
 
 PARAMS = Path("params.yaml")
 BUNDLED = {f"data/{name}": images for name, images in bundled.DATASETS.items()}
@@ -84,7 +83,7 @@ def init(wanted: Wanted) -> Iterator[str]:
     yield f"recipe {name}, for {recipe.suits}{why}"
     yield from _plan(params, sizes, found, train, heldout)
     yield from checks.few_heldout(params, known)
-    yield from _cost(estimate(params, sizes, train, heldout, imported))
+    yield estimate.tell(estimate.estimate(params, sizes, train, heldout, imported))
     if wanted.dry_run:
         yield f"{PARAMS}: left as it is, as you asked with --dry-run"
         return
@@ -204,19 +203,3 @@ def _plan(params: Params, sizes: Sizes, found: Found, train: int, heldout: int) 
         f" {sizes.weights / 1e6:.1f} million weights, {steps:,} steps,"
         f" {others:,} more of the baseline"
     )
-
-
-def _cost(found: Estimate) -> Iterator[str]:
-    """Say how long it takes, and what room it needs."""
-    where = f"{found.threads} threads" if found.threads else "the GPU"
-    yield (
-        f"about {_time(found.pictures)} until there are pictures, {_time(found.whole)} in all, on"
-        f" {where} of this machine as busy as it is now; {found.memory / 1e9:.1f} GB of memory, at"
-        f" least {found.disk / 1e9:.2f} GB of disk"
-    )
-
-
-def _time(seconds: float) -> str:
-    """Return seconds in minutes, or in hours from two of them on."""
-    minutes = seconds / 60
-    return f"{max(1, round(minutes))} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
