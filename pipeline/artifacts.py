@@ -20,7 +20,6 @@ from prefect.artifacts import (
 )
 
 from pipeline.graph import Stage
-from pipeline.stage import Progress
 
 LARGEST = 4 << 20  # bytes of a picture that still goes into the server's database
 
@@ -31,27 +30,22 @@ def key(*words: str) -> str:
 
 
 class ProgressBar:
-    """The progress artifact of one stage; made at its first report."""
+    """A progress artifact of a stage, or of the run where none is named; made when first shown."""
 
-    def __init__(self, stage: str) -> None:
-        self._stage = stage
+    def __init__(self, stage: str = "") -> None:
+        self._key = key("progress", stage)
         self._artifact: UUID | None = None
         self._label = ""
 
-    async def show(self, progress: Progress) -> None:
-        """Move the bar. A new label, such as a second pass, starts a new bar."""
-        percent = 100.0 * progress.done / max(progress.total, 1)
-        if self._artifact is None or progress.label != self._label:
-            self._label = progress.label
-            made = await acreate_progress_artifact(
-                percent,
-                key=key("progress", self._stage),
-                description=f"{progress.label}: {progress.total} in all",
-            )
+    async def show(self, percent: float, line: str, label: str = "") -> None:
+        """Move the bar and say where it is. A new label, such as a second pass, is a new bar."""
+        if self._artifact is None or label != self._label:
+            self._label = label
+            made = await acreate_progress_artifact(percent, key=self._key, description=line)
             assert isinstance(made, UUID)
             self._artifact = made
         else:
-            await aupdate_progress_artifact(self._artifact, percent)
+            await aupdate_progress_artifact(self._artifact, percent, line)
 
 
 async def show_round(name: str, stages: Iterable[Stage], root: Path) -> None:

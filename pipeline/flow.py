@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from pipeline import devices, graph, interrupt, lock, remote, server, stage
+from pipeline import devices, graph, interrupt, lock, overall, remote, server, stage
 from pipeline.schedule import Schedule
 from pipeline.stage import Place
 
@@ -72,6 +72,7 @@ async def workflow(
                     force=force,
                     jobs=asyncio.Semaphore(len(stages) if workers else jobs),
                     flow_runs=flow_runs,
+                    overall=overall.of(stages, stages if force else changed, root),
                     elsewhere=pool.reproduce if pool else None,
                     devices=devices.visible(),
                 )

@@ -18,6 +18,7 @@ from prefect.states import Cancelled, Completed, Failed
 from pipeline import artifacts, devices
 from pipeline import stage as stages_
 from pipeline.graph import Stage
+from pipeline.overall import Overall
 from pipeline.stage import End, Outcome, Place, Progress
 
 Elsewhere = Callable[[Stage, bool], Awaitable[Outcome]]
@@ -34,11 +35,13 @@ class Schedule:
     force: bool
     jobs: asyncio.Semaphore
     flow_runs: set[UUID]  # the running subflows too: a cancel of one is seen
+    overall: Overall
     elsewhere: Elsewhere | None = None
     devices: tuple[str, ...] = ()
     _ends: dict[str, asyncio.Future[State | None]] = field(default_factory=dict)
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     _touched: set[str] = field(default_factory=set)  # stages that did not end unchanged
+    _bar: artifacts.ProgressBar = field(default_factory=artifacts.ProgressBar)
 
     async def run(self) -> State:
         """Run everything and return one state for the whole."""
@@ -48,6 +51,7 @@ class Schedule:
         for stage in self.stages.values():
             rounds.setdefault(stage.round, []).append(stage)
         home = rounds.pop("", [])
+        await self._bar.show(self.overall.percent, f"{len(self.stages)} stages")
         await asyncio.gather(
             *(self._stage(stage) for stage in home),
             *(self._round(name, members) for name, members in rounds.items()),
@@ -114,6 +118,7 @@ class Schedule:
     async def _task(self, stage: Stage, device: str | None) -> State:
         async def body() -> State:
             outcome = await self._reproduce(stage, device)
+            self.overall.end(stage.name)
             if outcome.end not in (End.UNCHANGED, End.FAILED, End.STOPPED):
                 self._touched.add(stage.name)
             return as_state(outcome)
@@ -132,13 +137,17 @@ class Schedule:
     async def _reproduce(self, stage: Stage, device: str | None) -> Outcome:
         if not self._may_run(stage):
             return Outcome(End.UNCHANGED)
+        where = self.overall.line(stage.name)
+        get_run_logger().info(where)
+        await self._bar.show(self.overall.percent, where)
         if self.elsewhere is not None and stage.resource:
             try:
                 return await self.elsewhere(stage, self.force)
             except ValueError as error:  # the remote's: no address, no rights, a missing file
                 return Outcome(End.FAILED, str(error))
         place = replace(self.place, device=device)
-        return await stages_.reproduce(stage.name, place, listener(stage.name), self.force)
+        listen = listener(stage.name, self.overall, self._bar)
+        return await stages_.reproduce(stage.name, place, listen, self.force)
 
     def _may_run(self, stage: Stage) -> bool:
         """Return whether DVC must be asked: it, or something above it, is not as it was."""
@@ -164,15 +173,23 @@ class Schedule:
         return Completed(message=f"{len(ends) - len(cached)} stages ran, {len(cached)} cached.")
 
 
-def listener(stage: str) -> stages_.Listener:
-    """Return what a stage's task does with a line: log it, or move the progress bar."""
+def listener(
+    stage: str, overall: Overall | None = None, whole: artifacts.ProgressBar | None = None
+) -> stages_.Listener:
+    """Return what a stage's task does with a line: log it, or move the progress bars.
+
+    That of the run moves where `overall` knows of it, and is `whole`.
+    """
     logger, bar = get_run_logger(), artifacts.ProgressBar(stage)
 
     async def listen(line: str | Progress) -> None:
-        if isinstance(line, Progress):
-            await bar.show(line)
-        else:
+        if isinstance(line, str):
             logger.info(line)
+            return
+        where = overall.line(stage, line) if overall else line.label
+        await bar.show(100.0 * line.done / max(line.total, 1), where, line.label)
+        if overall and whole:
+            await whole.show(overall.percent, where)
 
     return listen
 

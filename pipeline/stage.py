@@ -51,11 +51,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Progress:
-    """A progress line of `stages.progress`."""
+    """A progress line of `stages.support.progress`."""
 
     done: int
     total: int
     label: str
+    left: float | None = None  # seconds to its end
+    said: str = ""  # what else there is to tell: the loss
 
 
 @dataclass(frozen=True)

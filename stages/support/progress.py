@@ -45,21 +45,22 @@ def track(
     `done` were so before; `said` returns what else is to be told, such as the loss.
 
     On a terminal one line: `stage 7 of 38 · train r02 · 61% · loss 0.42 · 14 min left of 41`;
-    elsewhere at most a line a second, and one at the end:
-    `progress {"done": 120, "label": "train r02", "said": "loss 0.42", "total": 400}`.
+    elsewhere at most a line a second, and one at the end, with the seconds that are left:
+    `progress {"done": 120, "label": "train r02", "left": 31.5, "said": "loss 0.42", "total": 400}`.
     """
     run.resumed |= done > 0
     if sys.stderr.isatty():
         yield from _shown(items, total, label, done, said)
         return
-    reported = time.monotonic()
+    begun = reported = time.monotonic()
+    now = done
     for item in items:
-        done += 1
+        now += 1
         yield item
-        if time.monotonic() - reported >= EVERY_S and done < total:
-            _report(done, total, label, said())
+        if time.monotonic() - reported >= EVERY_S and now < total:
             reported = time.monotonic()
-    _report(done, total, label, said())
+            _report(now, total, label, (reported - begun) * (total - now) / (now - done), said())
+    _report(now, total, label, 0.0, said())
 
 
 def _shown(
@@ -84,6 +85,6 @@ def _shown(
     yield from Line(items, total=total, initial=done, bar_format="{line}", dynamic_ncols=True)
 
 
-def _report(done: int, total: int, label: str, said: str) -> None:
-    line = {"done": done, "label": label, **({"said": said} if said else {}), "total": total}
+def _report(done: int, total: int, label: str, left: float, said: str) -> None:
+    line = {"done": done, "label": label, "left": round(left, 1), "said": said, "total": total}
     print(PREFIX + json.dumps(line), file=sys.stderr, flush=True)  # noqa: T201
