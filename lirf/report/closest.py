@@ -50,6 +50,7 @@ class Closest:
             f"{len(notes)} images, each beside its {found.nearest.shape[1]} nearest training ones.",
             "Numbers: distance to the nearest in pixels (0 to 1 each);",
             "that over the distance to the second: below 1/3 memorised (framed).",
+            "The second is no near-duplicate of the nearest.",
         )
 
     def table(self) -> str:
