@@ -102,10 +102,10 @@ def _collapse(
     paths: Paths, known: Known, numbers: Diagnose
 ) -> tuple[dict[str, float], list[collapse.Bin]]:
     """Return how far a model has collapsed, and the memorised samples by local density."""
-    ends_MD, real = paths.ends.flatten(1).numpy(), known.real
+    ends_MD, real = paths.ends.flatten(1).numpy(), _with_duplicates(*known.real)
     near = collapse.nearness(ends_MD, *real)
     memorised_M = near.ratio < MEMORISED_RATIO
-    whole = known.bank, known.group
+    whole = _with_duplicates(known.bank, known.group)
     document = {
         "collapse_real": collapse.score(near, collapse.own_nearness(*real)),
         "collapse_bank": collapse.score(
@@ -114,8 +114,15 @@ def _collapse(
         "memorised_latents": float(memorised_M.mean()),
         "distance_to_memorising": float(paths.distance.mean()),
     }
-    bins = collapse.by_density(near, memorised_M, *real, numbers.neighbours, numbers.bins)
+    bins = collapse.by_density(near, memorised_M, *known.real, numbers.neighbours, numbers.bins)
     return document, bins
+
+
+def _with_duplicates(
+    anchors_ND: np.ndarray, group_N: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return anchors, their groups, and what are near-duplicates among them."""
+    return anchors_ND, group_N, collapse.near_duplicates(anchors_ND, group_N)
 
 
 def _known(old: banks.Bank, others: banks.Bank) -> Known:

@@ -7,7 +7,8 @@ in comparison with how near the anchors are to one another, and where among the 
 samples fall. Beside them the two directed Hausdorff distances between sets of latents.
 
 An image and its mirrored twin are two anchors of u* and one *group*: a twin is never the "other"
-image. Shapes: `M` paths, `N` anchors, `S` steps of a path.
+image. Nor is a near-duplicate, by the rule of `lirf.measure.duplicates`: an image that is there a
+second time would hide collapse. Shapes: `M` paths, `N` anchors, `S` steps of a path.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lirf.measure import duplicates
 from lirf.neighbours import search
 from lirf.objectives import rectified
 from lirf.objectives.base import Field
@@ -39,7 +41,7 @@ class Nearness:
 
     anchor: np.ndarray  # int64 [M]
     distance: np.ndarray  # float64 [M]
-    ratio: np.ndarray  # float64 [M], distance to the nearest image over distance to the second
+    ratio: np.ndarray  # float64 [M], distance to the first image over distance to the second
 
 
 @dataclass(frozen=True)
@@ -105,22 +107,37 @@ def follow(field: Field, x0_M: Tensor, anchors_N: Tensor, steps: int, batch: int
     return Paths(ends_M, np.arange(steps) / steps, np.sqrt(apart_S / length_S))
 
 
-def nearness(latents_MD: np.ndarray, anchors_ND: np.ndarray, group_N: np.ndarray) -> Nearness:
-    """Find the nearest anchor of every latent, and the nearest anchor of another group than that.
+def near_duplicates(anchors_ND: np.ndarray, group_N: np.ndarray) -> np.ndarray:
+    """Return the groups that are near-duplicates of each anchor's, int64 [N, L], filled with -1.
+
+    Raises:
+        ValueError: a row is not finite.
+    """
+    return duplicates.of_rows(anchors_ND, group_N)
+
+
+def nearness(
+    latents_MD: np.ndarray, anchors_ND: np.ndarray, group_N: np.ndarray, alike_NL: np.ndarray
+) -> Nearness:
+    """Find the nearest anchor of every latent, and the nearest one of another image than that.
+
+    `alike_NL` are the `near_duplicates`.
 
     Raises:
         ValueError: there are no two groups, or a row is not finite.
     """
-    return _nearness(latents_MD, np.full(len(latents_MD), -1), anchors_ND, group_N)
+    return _nearness(latents_MD, np.full(len(latents_MD), -1), anchors_ND, group_N, alike_NL)
 
 
-def own_nearness(anchors_ND: np.ndarray, group_N: np.ndarray) -> Nearness:
-    """Return `nearness` of every anchor to the anchors of other groups: leave-one-out.
+def own_nearness(anchors_ND: np.ndarray, group_N: np.ndarray, alike_NL: np.ndarray) -> Nearness:
+    """Return `nearness` of every anchor to those of other images: leave-one-out.
+
+    An anchor is left out with its group and its near-duplicates.
 
     Raises:
         ValueError: there are no three groups, or a row is not finite.
     """
-    return _nearness(anchors_ND, group_N, anchors_ND, group_N)
+    return _nearness(anchors_ND, group_N, anchors_ND, group_N, alike_NL, alike_NL)
 
 
 def score(samples: Nearness, own: Nearness) -> float:
@@ -191,17 +208,30 @@ def _euler(field: Field, x_B: Tensor, steps: int) -> Tensor:
 
 
 def _nearness(
-    query_MD: np.ndarray, group_M: np.ndarray, anchors_ND: np.ndarray, group_N: np.ndarray
+    query_MD: np.ndarray,
+    group_M: np.ndarray,
+    anchors_ND: np.ndarray,
+    group_N: np.ndarray,
+    alike_NL: np.ndarray,
+    skipped_ML: np.ndarray | None = None,
 ) -> Nearness:
-    """Find the nearest anchors of two groups, neither of them the query's own."""
+    """Find the nearest anchors of two images, neither of them the query's own or skipped."""
+    sizes = np.unique(group_N, return_counts=True)[1]
+    widest, skipped = int(sizes.max()), 0 if skipped_ML is None else skipped_ML.shape[1]
+    images = 2 + alike_NL.shape[1] + skipped
+    left = len(anchors_ND) - (widest if np.isin(group_M, group_N).any() else 0)
     # Behind the nearest row, all others of its group can be next.
-    k = 1 + int(np.unique(group_N, return_counts=True)[1].max())
-    index_MK, distance_MK = search.nearest_of_others(
+    k = max(1 + widest, min(images * widest, left))
+    row_MX, distance_MX = search.nearest_of_others(
         query_MD, group_M, anchors_ND, group_N, k, "euclidean"
     )
-    found_MK = group_N[index_MK]
-    second_M = (found_MK != found_MK[:, :1]).argmax(axis=1)
-    nearest_M = distance_MK[:, 0].astype(np.float64)
-    other_M = distance_MK[np.arange(len(second_M)), second_M].astype(np.float64)
+    row_MK, distance_MK = duplicates.by_image(
+        row_MX, distance_MX.astype(np.float64), group_N, images
+    )
+    first_M, second_M = duplicates.first_two(
+        row_MK, group_N[row_MK], distance_MK, alike_NL, skipped_ML
+    )
+    every = np.arange(len(query_MD))
+    nearest_M, other_M = distance_MK[every, first_M], distance_MK[every, second_M]
     ratio_M = np.divide(nearest_M, other_M, out=np.ones_like(nearest_M), where=other_M > 0)
-    return Nearness(index_MK[:, 0], nearest_M, ratio_M)
+    return Nearness(row_MK[every, first_M], nearest_M, ratio_M)

@@ -74,8 +74,9 @@ METRICS = (
     Metric(
         "memorised", "memorised", ".3f", "training images",
         "Share of samples whose nearest training image, mirrored or not, as it is or after the"
-        " autoencoder, is far closer than the second nearest: closer than a third of it, or in"
-        " features of a network closer than 95 of 100 training images are to others.",
+        " autoencoder, is far closer than the second nearest that is no near-duplicate of it:"
+        " closer than a third of that, or in features of a network closer than 95 of 100 training"
+        " images are to others.",
         better="lower", share_of="n_fake", control="memorised_heldout",
     ),
     Metric(

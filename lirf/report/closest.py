@@ -48,8 +48,8 @@ class Closest:
         return pictures.captioned(
             panel(self.images, self.train, found, notes),
             f"{len(notes)} images, each beside its {found.nearest.shape[1]} nearest training ones.",
-            "Numbers: distance to the nearest in pixels (0 to 1 each);",
-            "that over the distance to the second: below 1/3 memorised (framed).",
+            "Numbers: distance to the nearest in pixels (0 to 1 each); over that",
+            "to the second, no near-duplicate: below 1/3 memorised (framed).",
         )
 
     def table(self) -> str:

@@ -26,14 +26,15 @@ def looker(config: params.Train, latents_NCHW: np.ndarray, group_N: np.ndarray) 
 
     noise_MCHW = sampler.noise(seeds.seeds(0, "stop", stop.samples), latents_NCHW.shape[1:])
     anchors_ND = flat(latents_NCHW)
-    own = collapse.own_nearness(anchors_ND, group_N)
+    known = anchors_ND, group_N, collapse.near_duplicates(anchors_ND, group_N)
+    own = collapse.own_nearness(*known)
 
     def look(state: State) -> float:
         if state.step == 0 or state.step % stop.every:
             return -math.inf
         x0_MCHW = noise_MCHW.to(state.device)
         ends_MCHW = collapse.ends(state.field, x0_MCHW, stop.path_steps, config.batch)
-        near = collapse.nearness(ends_MCHW.flatten(1).numpy(), anchors_ND, group_N)
+        near = collapse.nearness(ends_MCHW.flatten(1).numpy(), *known)
         return collapse.score(near, own)
 
     return look

@@ -292,6 +292,22 @@ def test_a_table_has_file_names_nearest_first(trained, model: Path, near: Path, 
     assert [row["file"] for row in tables.parse(out.read_text())] == ["copy.png"]
 
 
+def test_a_jpeg_beside_every_training_image_hides_no_memorised_one(
+    trained, model: Path, near: Path, tmp_path: Path, capsys
+):
+    twice = tmp_path / "twice"
+    shutil.copytree(trained.photos, twice)
+    for path in sorted(twice.glob("*.png")):
+        with Image.open(path) as image:
+            image.convert("RGB").save(path.with_suffix(".jpg"), quality=95)
+    out = tmp_path / "nearest.tsv"
+    for training in (trained.photos, twice):
+        run("nearest", model=model, images=near, training=training, out=out)
+        assert capsys.readouterr().out == "2 of 3 images are memorised\n"
+    rows = tables.parse(out.read_text())
+    assert [Path(rows[0][f"nearest{place}"]).stem for place in (1, 2)] == ["05", "05"]
+
+
 def test_a_page_shows_the_same_and_asks_no_network(
     trained, model: Path, near: Path, tmp_path: Path
 ):

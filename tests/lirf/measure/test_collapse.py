@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist, directed_hausdorff
 
 from lirf.measure import collapse
+from lirf.measure.duplicates import near_duplicates
 from lirf.measure.memorised import MEMORISED_RATIO, find_memorised
 from lirf.objectives import rectified
 from lirf.objectives.base import Field
@@ -25,6 +26,7 @@ def normal(seed: int, *shape: int) -> torch.Tensor:
 ANCHORS = SPREAD * normal(0, 60, *SHAPE)
 ROWS = ANCHORS.flatten(1).numpy()
 APART = np.arange(len(ROWS))  # every anchor is an image of its own
+NONE = np.empty((len(ROWS), 0), np.int64)  # nor has any a near-duplicate
 NOISE = normal(1, PATHS, *SHAPE)
 
 
@@ -47,7 +49,7 @@ def follow(field: Field, batch: int = BATCH) -> collapse.Paths:
 
 
 def near(paths: collapse.Paths) -> collapse.Nearness:
-    return collapse.nearness(paths.ends.flatten(1).numpy(), ROWS, APART)
+    return collapse.nearness(paths.ends.flatten(1).numpy(), ROWS, APART, NONE)
 
 
 def is_memorised(found: collapse.Nearness) -> np.ndarray:
@@ -55,7 +57,7 @@ def is_memorised(found: collapse.Nearness) -> np.ndarray:
 
 
 def score(paths: collapse.Paths) -> float:
-    return collapse.score(near(paths), collapse.own_nearness(ROWS, APART))
+    return collapse.score(near(paths), collapse.own_nearness(ROWS, APART, NONE))
 
 
 def test_the_memorising_field_is_at_distance_zero_and_ends_on_anchors():
@@ -132,8 +134,9 @@ def test_memorised_samples_are_those_of_the_metrics(
     if near:
         fake_MF = train_VNF[rng.integers(versions), rng.integers(images)] + fake_MF / 20
     expected = find_memorised(fake_MF, train_VNF)
-    group = np.tile(np.arange(images), versions)
-    found = collapse.nearness(fake_MF, train_VNF.reshape(-1, 3), group)
+    group, rows_XF = np.tile(np.arange(images), versions), train_VNF.reshape(-1, 3)
+    alike_XL = np.tile(near_duplicates(train_VNF), (versions, 1))
+    found = collapse.nearness(fake_MF, rows_XF, group, alike_XL)
     assert group[found.anchor].tolist() == expected.nearest[:, 0].tolist()
     np.testing.assert_allclose(found.distance, expected.distance[:, 0], rtol=1e-5)
     np.testing.assert_allclose(found.ratio, expected.ratio, rtol=1e-5)
@@ -142,29 +145,50 @@ def test_memorised_samples_are_those_of_the_metrics(
 
 def test_a_mirrored_twin_is_the_same_image():
     anchors = np.array([[0.0], [0.2], [3.0], [3.2], [9.0]])
-    twins = np.array([0, 0, 1, 1, 2])
-    found = collapse.nearness(np.array([[0.1], [2.0], [9.0]]), anchors, twins)
+    twins, none = np.array([0, 0, 1, 1, 2]), np.empty((5, 0), np.int64)
+    found = collapse.nearness(np.array([[0.1], [2.0], [9.0]]), anchors, twins, none)
     assert found.ratio.tolist() == pytest.approx([0.1 / 2.9, 1.0 / 1.8, 0])
     assert is_memorised(found).tolist() == [True, False, True]
-    own = collapse.own_nearness(anchors, twins)
+    own = collapse.own_nearness(anchors, twins, none)
     assert own.anchor.tolist() == [2, 2, 1, 1, 3]
     assert own.ratio.tolist() == pytest.approx([3 / 9, 2.8 / 8.8, 2.8 / 6, 3 / 5.8, 5.8 / 8.8])
 
 
 def test_the_score_of_new_images_is_zero_and_that_of_copies_one():
-    own = collapse.own_nearness(ROWS, APART)
+    own = collapse.own_nearness(ROWS, APART, NONE)
     assert collapse.score(own, own) == 0
-    assert collapse.score(collapse.nearness(ROWS, ROWS, APART), own) == 1
+    assert collapse.score(collapse.nearness(ROWS, ROWS, APART, NONE), own) == 1
     # Half of the samples are memorised, half are as new as the anchors to one another.
     halves = collapse.Nearness(own.anchor, own.distance, own.ratio * np.tile([0, 1], 30))
     assert collapse.score(halves, own) == pytest.approx(0.5, abs=0.03)
 
 
+def test_near_duplicates_hide_no_collapse():
+    """Anchors with a mirrored twin each, some of them a second and a third time."""
+    groups = np.tile(APART, 2)
+    twins = np.concatenate([ROWS, ROWS[:, ::-1]])
+    rng = np.random.default_rng(0)
+    twice = np.concatenate([twins, *(twins + 0.1 * rng.standard_normal((2, *twins.shape)))])
+    copies = np.concatenate([groups, groups + 60, groups + 120])
+    ends = np.concatenate([ROWS[:40] + 0.2, rng.standard_normal((20, 16))])
+
+    def found(anchors: np.ndarray, group: np.ndarray) -> tuple[float, float]:
+        known = anchors, group, collapse.near_duplicates(anchors, group)
+        near = collapse.nearness(ends, *known)
+        return collapse.score(near, collapse.own_nearness(*known)), is_memorised(near).mean()
+
+    alone, beside = found(twins, groups), found(twice.astype(np.float32), copies)
+    assert alone[1] > 0.5
+    assert beside == pytest.approx(alone, abs=0.05)
+    none = np.empty((len(copies), 0), np.int64)
+    assert is_memorised(collapse.nearness(ends, twice, copies, none)).mean() < 0.1
+
+
 def test_too_few_images_are_refused():
     with pytest.raises(ValueError, match="use more images"):
-        collapse.nearness(ROWS, ROWS[:2], np.zeros(2, int))
+        collapse.nearness(ROWS, ROWS[:2], np.zeros(2, int), NONE[:2])
     with pytest.raises(ValueError, match="use more images"):
-        collapse.own_nearness(ROWS[:2], APART[:2])
+        collapse.own_nearness(ROWS[:2], APART[:2], NONE[:2])
 
 
 def test_bins_find_where_the_copies_are():
@@ -172,7 +196,7 @@ def test_bins_find_where_the_copies_are():
     dense, sparse = 0.1 * normal(2, 20, 4).numpy(), 10 + normal(3, 20, 4).numpy()
     anchors = np.concatenate([sparse, dense])
     samples = np.concatenate([dense.mean(0, keepdims=True).repeat(6, 0), sparse[:4] + 1e-3])
-    found = collapse.nearness(samples, anchors, np.arange(40))
+    found = collapse.nearness(samples, anchors, np.arange(40), NONE[:40])
     first, second = collapse.by_density(found, is_memorised(found), anchors, np.arange(40), 3, 2)
     assert (first.anchors, first.samples, first.memorised) == (20, 6, 0.0)
     assert (second.anchors, second.samples, second.memorised) == (20, 4, 1.0)
@@ -183,7 +207,7 @@ def test_bins_find_where_the_copies_are():
 def test_bins_are_a_partition(seed: int, bins: int):
     rng = np.random.default_rng(seed)
     anchors, samples = rng.standard_normal((2, 13, 2))
-    found = collapse.nearness(samples, anchors, np.arange(13))
+    found = collapse.nearness(samples, anchors, np.arange(13), NONE[:13])
     parts = collapse.by_density(found, is_memorised(found), anchors, np.arange(13), 2, bins)
     assert [part.anchors for part in parts] == [len(p) for p in np.array_split(range(13), bins)]
     assert sum(part.samples for part in parts) == 13
@@ -195,7 +219,7 @@ def test_bins_are_a_partition(seed: int, bins: int):
 
 
 def test_more_bins_than_anchors_are_refused():
-    own = collapse.own_nearness(ROWS, APART)
+    own = collapse.own_nearness(ROWS, APART, NONE)
     with pytest.raises(ValueError, match="61 bins for 60 anchors"):
         collapse.by_density(own, is_memorised(own), ROWS, APART, 2, 61)
 

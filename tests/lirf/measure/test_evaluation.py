@@ -12,6 +12,7 @@ from lirf.features import features, pixels
 from lirf.features.features import Features
 from lirf.measure.distances import frechet
 from lirf.measure.diversity import vendi
+from lirf.measure.duplicates import near_duplicates
 from lirf.measure.evaluation import compare, measure
 from lirf.measure.fidelity import fidelity
 from lirf.measure.memorised import MEMORISED_RATIO, calibrate, find_memorised
@@ -105,6 +106,25 @@ def test_in_features_of_a_network_training_images_say_what_is_near():
     assert found["memorised_ratio"] == memorised.limit == limit != MEMORISED_RATIO
     assert found["memorised"] == find_memorised(seen.extract(FAKE), train, limit).share
     assert found["memorised_heldout"] == find_memorised(real, train, limit).share > 0
+
+
+def test_near_duplicates_are_sought_in_pixels_too():
+    """A network may see an image saved again as a rather different one; pixels do not."""
+    rng = np.random.default_rng(3)
+    seen, new = (rng.integers(0, 128, (60, 1, 8, 8), np.uint8) * 2 for _ in range(2))
+    train = np.concatenate([seen, seen + 1])
+
+    def extract(images_NCHW: np.ndarray) -> np.ndarray:
+        odd_N1 = images_NCHW[:, 0, :1, 0] % 2 == 1
+        return np.concatenate([pixels.extract(images_NCHW), 2 * odd_N1], axis=1)
+
+    assert (near_duplicates(extract(train)[None]) < 0).all()
+    found, memorised = measure(
+        seen, new, [train], Features("network", None, extract, network=True), 3, heldout=True
+    )
+    assert found["memorised"] == found["memorised_pixels"] == 1
+    assert memorised.limit == pytest.approx(calibrate(extract(seen)[None]), abs=0.03)
+    assert calibrate(extract(train)[None]) < memorised.limit - 0.1, "what one look alone would say"
 
 
 def test_without_held_out_images_there_is_nothing_to_stand_beside():

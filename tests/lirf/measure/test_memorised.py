@@ -9,6 +9,10 @@ from lirf.measure import memorised
 from lirf.measure.memorised import CALIBRATED_SHARE, MEMORISED_RATIO, calibrate, find_memorised
 
 
+def no_duplicates(train: np.ndarray) -> np.ndarray:
+    return np.empty((train.shape[-2], 0), np.int64)
+
+
 def gaussian(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape)
 
@@ -16,7 +20,7 @@ def gaussian(seed: int, *shape: int) -> np.ndarray:
 def test_memorised_on_a_line():
     train = np.array([[0.0], [4.0], [8.0]])
     fake = np.array([[0.5], [1.5], [4.0], [7.0], [1.0]])
-    found = find_memorised(fake, train[None], nearest=3)
+    found = find_memorised(fake, train[None], nearest=3, alike=no_duplicates(train))
     np.testing.assert_array_equal(
         found.nearest, [[0, 1, 2], [0, 1, 2], [1, 0, 2], [2, 1, 0], [0, 1, 2]]
     )
@@ -52,6 +56,18 @@ def test_a_training_image_given_twice_does_not_hide_that_it_is_memorised():
     assert 10 not in found.nearest
 
 
+def test_the_second_is_the_nearest_that_is_no_near_duplicate_of_the_first():
+    train = np.array([[0.0], [1.0], [1.2], [10.0], [30.0]])
+    alike = np.array([[2, -1], [-1, -1], [0, -1], [-1, -1], [-1, -1]])
+    fake = np.array([[-0.1], [1.05], [9.0]])
+    found = find_memorised(fake, train[None], nearest=2, alike=alike)
+    np.testing.assert_allclose(found.ratio, [0.1 / 1.1, 0.05 / 0.15, 1 / 7.8])
+    assert found.nearest.tolist() == [[0, 1], [1, 2], [3, 2]], "all are listed"
+    every = np.array([[1, 2], [0, 2], [0, 1]])
+    ratio = find_memorised(fake[:1], train[None, :3], alike=every).ratio
+    np.testing.assert_allclose(ratio, 0.1 / 1.3)  # the farthest, where all are
+
+
 @settings(deadline=None, max_examples=30)
 @given(
     st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(2, 9), st.integers(1, 5),
@@ -59,7 +75,7 @@ def test_a_training_image_given_twice_does_not_hide_that_it_is_memorised():
 )  # fmt: skip
 def test_memorised_samples_follow_their_definition(seed, m, n, f, v):
     fake, train = gaussian(seed, m, f), gaussian(seed + 1, v, n, f)
-    found = find_memorised(fake, train, nearest=2)
+    found = find_memorised(fake, train, nearest=2, alike=no_duplicates(train))
     for i in range(m):
         distance = [min(np.linalg.norm(fake[i] - train[j, k]) for j in range(v)) for k in range(n)]
         first, second = np.sort(distance)[:2]
@@ -89,9 +105,13 @@ def test_held_out_rows_are_called_memorised_as_often_as_training_rows():
 def test_a_limit_is_what_leaving_each_row_out_says():
     train = gaussian(8, 2, 25, 5)
     ratios = [
-        find_memorised(train[:1, row], np.delete(train, row, axis=1)).ratio[0] for row in range(25)
+        find_memorised(train[:1, row], left, alike=no_duplicates(left)).ratio[0]
+        for row in range(25)
+        for left in [np.delete(train, row, axis=1)]
     ]
-    assert calibrate(train) == pytest.approx(np.quantile(ratios, CALIBRATED_SHARE))
+    assert calibrate(train, no_duplicates(train)) == pytest.approx(
+        np.quantile(ratios, CALIBRATED_SHARE)
+    )
     assert calibrate(train[:, :2]) == MEMORISED_RATIO
 
 

@@ -50,4 +50,4 @@ def test_a_network_that_draws_one_anchor_is_collapsed(state: states.State):
     spread = look(state)
     state.ema.get_parameter("output.bias").copy_(torch.from_numpy(ANCHORS[2].ravel()))
     assert look(state) == pytest.approx(1, abs=1e-3)
-    assert spread < 0.9
+    assert spread < 0.95
