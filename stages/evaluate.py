@@ -38,10 +38,7 @@ SAMPLES_SCHEMA = pa.schema(
         ("id", pa.string()),
         ("seed", pa.int64()),
         ("memorised", pa.bool_()),
-        (
-            "ratio",
-            pa.float64(),
-        ),  # distance to the nearest over that to the second, no near-duplicate
+        ("ratio", pa.float64()),  # distance to the nearest over that to the second other image
         ("nearest", pa.list_(pa.string())),  # ids of training images, nearest first
         ("mirrored", pa.list_(pa.bool_())),  # whether the mirror image is what is near
         ("distance", pa.list_(pa.float64())),

@@ -47,6 +47,7 @@ class Estimate:
         memory: bytes.
         disk: bytes, at least.
         threads: of the processor that were used; 0 on a GPU.
+        pace: what was timed, for the stages to tell how long they take.
     """
 
     pictures: float
@@ -54,13 +55,13 @@ class Estimate:
     memory: int
     disk: int
     threads: int
+    pace: Pace
 
 
 def estimate(params: Params, sizes: Sizes, train: int, heldout: int, start: float) -> Estimate:
     """Time a few steps of each part on images that are made up, and add up.
 
-    `start` is how many seconds the process of a stage takes before it does anything. What was
-    timed is kept for the stages to tell how long they take.
+    `start` is how many seconds the process of a stage takes before it does anything.
 
     Raises:
         ValueError: the numbers do not suit one another, or weights are missing.
@@ -70,22 +71,27 @@ def estimate(params: Params, sizes: Sizes, train: int, heldout: int, start: floa
     graph = plan.needs(plan.read(params.model_dump(mode="json", by_alias=True)))
     seconds = known.seconds(params, graph)
     first = plan.upstream([f"evaluate@{params.final}"], graph)
-    pace.write(known)
     return Estimate(
         sum(seconds[name] for name in first),
         sum(seconds.values()),
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         checks.least_bytes(params, sizes, train),
         0 if where.type == "cuda" else torch.get_num_threads(),
+        known,
     )
 
 
 def main() -> None:
-    """Print the line of `tell` for the current folder, with images as `prepare` counted them."""
+    """Print the line of `tell` for the current folder, with images as `prepare` counted them.
+
+    What was timed is kept.
+    """
     imported = time.process_time()  # as a stage does, before it does anything
     train, heldout = map(int, sys.argv[1:])
     params = load(Path("params.yaml"))
-    print(tell(estimate(params, checks.sizes(params), train, heldout, imported)))  # noqa: T201
+    found = estimate(params, checks.sizes(params), train, heldout, imported)
+    pace.write(found.pace)
+    print(tell(found))  # noqa: T201
 
 
 def tell(found: Estimate) -> str:

@@ -45,7 +45,8 @@ def read(numbers: Mapping[str, Any] | None = None) -> Plan:
     `numbers` is what `params.yaml` is to hold; None: what it holds.
 
     Raises:
-        OSError, LookupError, TypeError, ValueError: a file is missing, or not what DVC wants.
+        AttributeError, LookupError, OSError, TypeError, ValueError: a file is missing, or not what
+            DVC wants.
     """
     document = _load(GRAPH)
     context = dict(_load(Path(PARAMS)) if numbers is None else numbers)
@@ -95,7 +96,8 @@ def left(plan: Plan, graph: Mapping[str, set[str]]) -> set[str]:
     """Return the stages that are not as `dvc.lock` records them, and all below those.
 
     Raises:
-        OSError, LookupError, TypeError, ValueError: the file is not what DVC writes.
+        AttributeError, LookupError, OSError, TypeError, ValueError: the file is not what DVC
+            writes.
     """
     lock = _load(LOCK).get("stages", {}) if LOCK.exists() else {}
     made = {out["path"]: out["md5"] for one in lock.values() for out in one.get("outs", ())}

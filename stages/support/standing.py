@@ -19,6 +19,9 @@ RUNS = {"repro", "exp"}
 ALONE = {"-s", "--single-item"}
 """Their option that leaves alone what a stage depends on."""
 
+UNITS = [(90.0, 1.0, "s"), (5400.0, 60.0, "min"), (float("inf"), 3600.0, "h")]
+"""Up to how many seconds one is used, how many it has, and its name."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -62,20 +65,16 @@ def label(stage: str) -> str:
 def remaining(left: float, whole: float | None = None) -> str:
     """Say how much of a time is left, in the unit of the whole: `14 min left of 41`."""
     most = left if whole is None else whole
-    unit, name = next(
-        (unit, name) for limit, unit, name in UNITS if most < limit
-    )  # the last has no limit
+    unit, name = next((unit, name) for limit, unit, name in UNITS if most < limit)
     of = "" if whole is None else f" of {_count(whole / unit, unit)}"
     return f"{_count(left / unit, unit)} {name} left{of}"
 
 
-UNITS = [(90.0, 1.0, "s"), (5400.0, 60.0, "min"), (float("inf"), 3600.0, "h")]
-"""Up to how many seconds one is used, how many it has, and its name."""
-
-
 def _count(value: float, unit: float) -> str:
     """Write a number of hours with a decimal, of others without."""
-    return f"{value:.1f}" if unit == 3600 else f"{value:.0f}" if value >= 0.5 else "<1"
+    if unit == 3600:
+        return f"{value:.1f}"
+    return "<1" if 0 < value < 0.5 else f"{value:.0f}"
 
 
 def here(params: Params | None) -> Standing | None:
@@ -91,18 +90,17 @@ def here(params: Params | None) -> Standing | None:
         if stage not in stages:
             return None
         line, begun = _command()
-        about = _about(line, graph)
-        left = (plan.left(stages, graph) | {stage}) & about
-    except (OSError, LookupError, TypeError, ValueError, YAMLError):
+        wanted = about(line, graph)
+        left = (plan.left(stages, graph) | {stage}) & wanted
+    except (AttributeError, LookupError, OSError, TypeError, ValueError, YAMLError):
         return None
+    place = stage, len(wanted) - len(left) + 1, len(wanted)
     known = pace.read()
     if params is None or known is None:
-        return Standing(stage, len(about) - len(left) + 1, len(about), None, None, begun)
+        return Standing(*place, None, None, begun)
     seconds = known.seconds(params, left)
     own = seconds.pop(stage)
-    return Standing(
-        stage, len(about) - len(left) + 1, len(about), own, sum(seconds.values()), begun
-    )
+    return Standing(*place, own, sum(seconds.values()), begun)
 
 
 def _command() -> tuple[list[str], float]:
@@ -117,7 +115,7 @@ def _command() -> tuple[list[str], float]:
     return [], time.time()
 
 
-def _about(line: Iterable[str], graph: dict[str, set[str]]) -> set[str]:
+def about(line: Iterable[str], graph: dict[str, set[str]]) -> set[str]:
     """Return the stages that a command of DVC is about: those that it names, or all."""
     words = set(line)
     named = {name for name in graph if not words.isdisjoint({name, name.partition("@")[0]})}

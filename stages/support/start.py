@@ -14,7 +14,7 @@ from lirf.images.survey import Survey, survey
 from lirf.params import Params, recipes
 from lirf.params.recipes import Recipe
 from lirf.store import files
-from stages.support import checks, estimate
+from stages.support import checks, estimate, pace
 from stages.support.checks import Counts, Sizes
 
 PARAMS = Path("params.yaml")
@@ -83,7 +83,8 @@ def init(wanted: Wanted) -> Iterator[str]:
     yield f"recipe {name}, for {recipe.suits}{why}"
     yield from _plan(params, sizes, found, train, heldout)
     yield from checks.few_heldout(params, known)
-    yield estimate.tell(estimate.estimate(params, sizes, train, heldout, imported))
+    taken = estimate.estimate(params, sizes, train, heldout, imported)
+    yield estimate.tell(taken)
     if wanted.dry_run:
         yield f"{PARAMS}: left as it is, as you asked with --dry-run"
         return
@@ -91,6 +92,7 @@ def init(wanted: Wanted) -> Iterator[str]:
     with files.writing(PARAMS):
         partial.write_text(text, encoding="utf-8")
         partial.replace(PARAMS)
+    pace.write(taken.pace)
     yield f"{PARAMS}: written; next: `uv run dvc repro`"
 
 

@@ -32,7 +32,8 @@ def photograph(path: Path, seed: int, side: int = 40, colour: bool = True) -> No
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
     little = (ROOT / "recipes/digits.yaml").read_text()
     for old, new in LITTLE.items():
@@ -77,7 +78,7 @@ def test_a_folder_is_looked_at_and_becomes_params(
     )
     assert rest[-1] == "params.yaml: written; next: `uv run dvc repro`"
     names = {path.name for path in project.iterdir()}
-    assert names == {"my pictures", "params.yaml", "recipes"}
+    assert names == {"my pictures", "params.yaml", "dvc.yaml", "recipes", ".scratch"}
 
 
 def test_near_duplicates_and_damage_are_named(project: Path, capsys: pytest.CaptureFixture[str]):
