@@ -56,6 +56,11 @@ class Overall:
         self.left.discard(stage)
 
     @property
+    def done(self) -> str:
+        """Say how many stages are done."""
+        return f"{self.total - len(self.left)} of {self.total} stages done"
+
+    @property
     def percent(self) -> float:
         """Return how much of the run is done: of its time where that is known, else of stages."""
         seconds = self._seconds()

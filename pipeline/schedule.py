@@ -51,11 +51,12 @@ class Schedule:
         for stage in self.stages.values():
             rounds.setdefault(stage.round, []).append(stage)
         home = rounds.pop("", [])
-        await self._bar.show(self.overall.percent, f"{len(self.stages)} stages")
+        await self._bar.show(self.overall.percent, self.overall.done)
         await asyncio.gather(
             *(self._stage(stage) for stage in home),
             *(self._round(name, members) for name, members in rounds.items()),
         )
+        await self._bar.show(self.overall.percent, self.overall.done)
         if "" not in rounds:
             await artifacts.show_comparison(self.stages.values(), self.place.root)
         return self._sum(self.stages)
@@ -118,7 +119,8 @@ class Schedule:
     async def _task(self, stage: Stage, device: str | None) -> State:
         async def body() -> State:
             outcome = await self._reproduce(stage, device)
-            self.overall.end(stage.name)
+            if outcome.end not in (End.FAILED, End.STOPPED):
+                self.overall.end(stage.name)
             if outcome.end not in (End.UNCHANGED, End.FAILED, End.STOPPED):
                 self._touched.add(stage.name)
             return as_state(outcome)

@@ -1,5 +1,6 @@
 """The workflow as a user meets it: a real DVC repository, a folder of images, real commands."""
 
+import json
 import os
 import random
 import re
@@ -72,6 +73,15 @@ def test_one_command_runs_every_stage_from_images_to_report(
     once |= {"evaluate@r01", "diagnose@r01"}
     assert ran(first) == rounds | models | once
     assert "baseline" in (project / "data" / "report" / "table.md").read_text()
+
+
+def test_a_run_says_how_long_it_takes_and_learns_how_long_it_took(
+    first: subprocess.CompletedProcess[str], project: Path
+):
+    assert "until there are pictures" in first.stdout + first.stderr
+    known = json.loads((project / ".scratch" / "pace.json").read_text())
+    assert (known["train"], known["heldout"]) == (12, 9)
+    assert {"train", "evaluate", "encode", "merge"} <= known["ratios"].keys()
 
 
 @pytest.mark.usefixtures("first")

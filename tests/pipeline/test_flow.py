@@ -47,6 +47,12 @@ def test_a_round_shows_progress_figures_and_pictures(finished: dict[str, Any], e
     }
 
 
+def test_the_run_has_a_bar_of_its_own(finished: dict[str, Any], env: dict[str, str]):
+    found = ask(env, "artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [finished["id"]]}}})
+    (bar,) = [one for one in found if one["key"] == "progress"]
+    assert (bar["data"], bar["description"]) == (100.0, "9 of 9 stages done")
+
+
 def test_the_run_compares_with_the_baseline(finished: dict[str, Any], env: dict[str, str]):
     found = ask(env, "artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [finished["id"]]}}})
     (table,) = [json.loads(one["data"]) for one in found if one["key"] == "comparison"]

@@ -50,7 +50,7 @@ def test_stages_are_counted_as_they_begin(here: Path):
     run.end("train@r01")
     assert run.line("merge@r01") == "stage 4 of 4 · merge r01"
     run.end("merge@r01")
-    assert run.percent == 100.0
+    assert (run.percent, run.done) == (100.0, "4 of 4 stages done")
 
 
 def test_the_time_that_is_left_is_that_of_all_stages_but_what_is_done_of_them():

@@ -45,7 +45,7 @@ def test_lines_and_progress_arrive_apart(toy: Path):
     heard: list[str | Progress] = []
     assert reproduce(toy, "train@r01", heard).end is End.RAN
     assert "train@r01 begins" in heard
-    assert heard.count(Progress(100, 100, "train r01")) == 1
+    assert heard.count(Progress(100, 100, "train r01", 0.0)) == 1
     assert not any("git add" in line for line in heard if isinstance(line, str))
 
 
