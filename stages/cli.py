@@ -172,6 +172,36 @@ def nearest(options: argparse.Namespace) -> None:
     print(f"{int(memorised.memorised.sum())} of {len(names)} images are memorised")  # noqa: T201
 
 
+def score(options: argparse.Namespace) -> None:
+    """Judge a folder of images, whatever made them, beside held-out ones."""
+    import json
+
+    out: Path | None = options.out
+    if out is not None and out.exists() and not options.overwrite:
+        raise ValueError(f"{out}: is there; name another file or add --overwrite")
+    from lirf.training import devices
+    from stages.support import score as scoring
+    from stages.support import sets
+
+    wanted = scoring.Wanted(
+        options.samples,
+        options.training,
+        options.heldout,
+        options.features,
+        options.resolution,
+        options.neighbours,
+    )
+    document, warnings = scoring.score(wanted, devices.choose(options.device))
+    for line in warnings:
+        print(line, file=sys.stderr)  # noqa: T201
+    for line in scoring.lines(document):
+        print(line)  # noqa: T201
+    if out is not None:
+        sets.make_folder(out.parent)
+        with sets.whole(out) as path:
+            path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
+
+
 def push(options: argparse.Namespace) -> None:
     """Upload a published model to the Hugging Face hub."""
     from httpx2 import HTTPError
@@ -270,6 +300,19 @@ def _parser() -> Parser:
     two.add_argument("--out", type=Path, required=True, help=f"file: {' or '.join(KINDS)}")
     shown = "how many to show, nearest first [100]"
     two.add_argument("--first", type=_whole_number(1, MOST_SHOWN), default=100, help=shown)
+
+    four = command(score, "judge images, whatever made them, by held-out ones", of_model=False)
+    four.add_argument("--samples", type=Path, required=True, help="folder of generated images")
+    four.add_argument("--training", type=Path, required=True, help="folder of training images")
+    unseen = "folder of images that were not trained on: without them memorising scores best"
+    four.add_argument("--heldout", type=Path, required=True, help=unseen)
+    chosen = "in which distances are measured [imagenet from 32 px on]"
+    four.add_argument("--features", choices=("pixels", "imagenet", "inception"), help=chosen)
+    four.add_argument("--resolution", type=_whole_number(8, 512), help="px [the samples' own]")
+    four.add_argument("--neighbours", type=_whole_number(1, 100), default=5, help="[5]")
+    four.add_argument("--out", type=Path, help="file for all numbers, as JSON")
+    four.add_argument("--overwrite", action="store_true", help="in place of an earlier file")
+    four.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
     for drawn in (one, two):
         drawn.add_argument("--batch", type=_whole_number(1, MOST_BATCH), default=64, help="[64]")

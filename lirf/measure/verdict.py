@@ -73,7 +73,7 @@ def judge(
     judged: dict[str, Judgement] = {
         metric.key: compare(metric, final, baseline or {}, policy) for metric in table.JUDGED
     }
-    new = _new(final, baseline, policy)
+    new = is_new(final, baseline, policy.memorised)
     good = _good(final, judged, policy, same_steps) if baseline else NO_BASELINE
     return Verdict(_headline(new, good), new, good, judged, _notes(final, rounds), same_steps)
 
@@ -109,12 +109,12 @@ def interval(share: float, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def _new(final: Result, baseline: Result | None, policy: Page) -> Answer:
-    """Answer whether the samples are new."""
+def is_new(final: Result, baseline: Result | None, limit: float) -> Answer:
+    """Answer whether the samples are new: `limit` is the largest share of memorised ones."""
     key, n, controls = _most_memorised(final), final["n_fake"], table.controls(final)
     memorised, control = final[key], controls.get(key)
     rule = (
-        f"New: at most {_percent(policy.memorised)} of the samples are memorised, beyond what"
+        f"New: at most {_percent(limit)} of the samples are memorised, beyond what"
         " held-out images score in their place."
         " Memorised: at least half. Partly memorised: anything between. A sample is memorised when"
         " its nearest training image, mirrored or not, or what the autoencoder makes of it,"
@@ -131,7 +131,7 @@ def _new(final: Result, baseline: Result | None, policy: Page) -> Answer:
         f" between {_percent(low)} and {_percent(high)} of all it would draw, at two standard"
         f" errors){beside}."
     )
-    if memorised - (control or 0) <= policy.memorised:
+    if memorised - (control or 0) <= limit:
         return Answer("New", "good", sentence, rule)
     if memorised >= 0.5:
         return Answer("Memorised", "bad", sentence, rule)
