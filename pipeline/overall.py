@@ -1,4 +1,4 @@
-"""Where a run of the flow is, for several stages at a time: `stages.support.standing` says it."""
+"""Where a run of the flow is, for several stages at a time: `stages.telling.standing` says it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from lirf import params
 from pipeline.graph import Stage
 from pipeline.stage import Progress
-from stages.support import pace
-from stages.support.standing import Standing
+from stages.telling import pace
+from stages.telling.standing import Standing
 
 
 @dataclass

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from stages.support.progress import PREFIX
+from stages.telling.progress import PREFIX
 
 LEASH = Path(__file__).with_name("leash.py")
 LAST_LINES = 15
@@ -51,13 +51,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Progress:
-    """A progress line of `stages.support.progress`."""
+    """A progress line of `stages.telling.progress`."""
 
     done: int
     total: int
     label: str
     left: float | None = None  # seconds to its end
     said: str = ""  # what else there is to tell: the loss
+    before: int = 0  # of what is done, what another process did
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from lirf.store.space import Space
 from lirf.training import devices
 from stages.support import command, scratch
 from stages.support.command import Out
-from stages.support.progress import track
+from stages.telling.progress import track
 
 VERSIONS_SCHEMA = pa.schema(
     [

@@ -28,7 +28,7 @@ from lirf.store.space import Space
 from lirf.training import checkpoint, devices
 from stages.support import command, drawing
 from stages.support.command import Out
-from stages.support.progress import track
+from stages.telling.progress import track
 
 COLUMNS, ROWS = 8, 8  # of the grid of samples
 PANEL = 12  # samples shown beside their nearest training images

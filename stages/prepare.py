@@ -17,9 +17,10 @@ from lirf.images.decode import BadImage, Decoded
 from lirf.images.folder import ImageFile, Row
 from lirf.params import Params
 from lirf.store import files, parts
-from stages.support import checks, command, pace
+from stages.support import checks, command
 from stages.support.command import Out
-from stages.support.progress import track
+from stages.telling import pace
+from stages.telling.progress import track
 
 SHOWN = 10  # pairs of near-duplicates that are named
 ROWS_SCHEMA = pa.schema(
@@ -126,7 +127,7 @@ def _estimate(params: Params, counts: checks.Counts) -> None:
     before, numbers = pace.read(), (counts.train, counts.heldout)
     if not stages.STARTED_BY_DVC or (before and before.key == pace.key(params, *numbers)):
         return
-    command = [sys.executable, "-m", "stages.support.estimate", *map(str, numbers)]
+    command = [sys.executable, "-m", "stages.telling.estimate", *map(str, numbers)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     print(done.stdout, end="", file=sys.stderr)  # noqa: T201
 

@@ -11,7 +11,7 @@ from lirf.studies import pretraining
 from lirf.studies.pretraining import Photographs
 from stages.support import command
 from stages.support.command import Out
-from stages.support.progress import track
+from stages.telling.progress import track
 
 
 def pretrain(params: PretrainParams, model: Out) -> None:

@@ -18,7 +18,7 @@ from lirf.training import checkpoint, devices
 from stages.support import command, drawing, scratch
 from stages.support.command import Out
 from stages.support.drawing import Drawing
-from stages.support.progress import track
+from stages.telling.progress import track
 
 KEPT = 2048  # samples, at least, that are kept at a time
 

@@ -17,7 +17,7 @@ from lirf.studies import study, toy
 from lirf.studies.study import Outcome
 from stages.support import command
 from stages.support.command import Out
-from stages.support.progress import track
+from stages.telling.progress import track
 
 Key = tuple[int, int, str]
 """Number of points, seed, method."""

@@ -20,8 +20,8 @@ from lirf.training.model import Hooks, Rows
 from lirf.training.state import State
 from stages.support import command, resumable, scratch
 from stages.support.command import Out
-from stages.support.progress import track
 from stages.support.resumable import Losses, Resumable
+from stages.telling.progress import track
 
 
 @dataclass(frozen=True)

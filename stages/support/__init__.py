@@ -1,1 +1,1 @@
-"""What the stages share: their command, scratch and progress, and results read back."""
+"""What the stages share: their command, scratch and checks, and results read back."""

@@ -21,8 +21,8 @@ from lirf.features import features, imagenet, lpips, vision
 from lirf.report import pictures
 from lirf.store import parts
 from stages.support import command, scratch
-from stages.support.progress import track
 from stages.support.resumable import Curve, Resumable
+from stages.telling.progress import track
 
 COLUMNS, SHOWN = 10, 20
 """Pairs in a row of the picture, and most pairs of each split."""

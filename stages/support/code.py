@@ -2,8 +2,8 @@
 
 A hash is of what a file does: of its syntax tree without comments and docstrings. DVC compares the
 manifests that stage `code` writes, and what lies in `.scratch` is known by the same hashes. Values
-of `params.yaml` are dependencies of their own; `lirf.params` only says which are valid, and is left
-out with all that is imported for it alone.
+of `params.yaml` are dependencies of their own: `lirf.params` only says which are valid. It is left
+out with all that is imported for it alone, and so is `stages.telling`, which people alone read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ ROOT = Path(stages.__file__).parents[1]
 MANIFESTS = Path("data/code")
 """Where the manifests lie, as `dvc.yaml` has it, in the folder that a stage runs in."""
 
-SCHEMA = "lirf.params"
+LEFT_OUT = ("lirf.params", "stages.telling")
+"""Packages that no result depends on."""
 
 Manifest = dict[str, str]
 """The hash of every file by its path below the root."""
@@ -89,7 +90,7 @@ def refresh(stage: str) -> None:
 def _locate(name: str, root: Path) -> list[Path]:
     """Return the files of a module and of the packages around it; none where it is not ours."""
     parts = name.split(".")
-    if parts[0] not in {"lirf", "stages"} or f"{name}.".startswith(f"{SCHEMA}."):
+    if parts[0] not in {"lirf", "stages"} or _left_out(name):
         return []
     places = [root.joinpath(*parts[:end]) for end in range(1, len(parts) + 1)]
     paths = [path for place in places for path in (place / "__init__.py", place.with_suffix(".py"))]
@@ -102,6 +103,10 @@ def _beside(module: Path) -> Iterator[Path]:
         suffix = path.suffix[1:]
         if path.stem == module.stem and suffix.isalnum() and not suffix.startswith("py"):
             yield path
+
+
+def _left_out(name: str) -> bool:
+    return any(f"{name}.".startswith(f"{package}.") for package in LEFT_OUT)
 
 
 def _parse(path: Path) -> tuple[str, frozenset[str]]:

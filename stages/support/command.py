@@ -20,7 +20,8 @@ import psutil
 
 import stages
 from lirf import params
-from stages.support import code, pace, progress, standing
+from stages.support import code
+from stages.telling import pace, progress, standing
 
 Out = NewType("Out", Path)
 """A file or folder that the stage writes. It gets a temporary sibling, renamed on success."""

@@ -14,8 +14,9 @@ from lirf.images.survey import Survey, survey
 from lirf.params import Params, recipes
 from lirf.params.recipes import Recipe
 from lirf.store import files
-from stages.support import checks, estimate, pace
+from stages.support import checks
 from stages.support.checks import Counts, Sizes
+from stages.telling import estimate, pace
 
 PARAMS = Path("params.yaml")
 BUNDLED = {f"data/{name}": images for name, images in bundled.DATASETS.items()}

@@ -9,8 +9,8 @@ from pipeline import overall
 from pipeline.graph import Stage
 from pipeline.overall import Overall
 from pipeline.stage import Progress
-from stages.support import pace
-from stages.support.pace import Costs, Pace
+from stages.telling import pace
+from stages.telling.pace import Costs, Pace
 
 ROOT = Path(__file__).parents[2]
 PARAMS = params.load(ROOT / "params.yaml")

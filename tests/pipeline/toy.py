@@ -26,7 +26,7 @@ import hashlib, json, os, struct, sys, time, zlib
 from pathlib import Path
 from typing import Any
 
-from stages.support.progress import track
+from stages.telling.progress import track
 
 name, *arguments = sys.argv[1:]
 reads = [Path(a[1:]) for a in arguments if a[0] == "<"]

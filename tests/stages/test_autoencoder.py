@@ -200,7 +200,9 @@ def test_what_was_fitted_is_not_begun_again_unless_it_began_elsewhere(
     for name, left in (("AutoencoderTiny", 3), ("AutoencoderTiny", 0), ("VQModel", 3)):
         foreign.make(name).save_pretrained(others)
         run(tmp_path / f"{name}-{left}", images, config)
-        assert f'"label": "autoencoder", "total": {left}' in capsys.readouterr().err, name
+        assert (
+            f'"before": {3 - left}, "done": 3, "label": "autoencoder"' in capsys.readouterr().err
+        ), name
 
 
 def everything(outputs: dict[str, Out]) -> dict[str, bytes]:
@@ -267,11 +269,11 @@ def test_a_checkpoint_of_other_numbers_or_images_is_not_used(
         ("d", images, numbers(steps=3)),
     ):
         run(tmp_path / name, data, config)
-        assert '"done": 3, "label": "autoencoder", "total": 3' in capsys.readouterr().err, name
+        assert '"before": 0, "done": 3, "label": "autoencoder"' in capsys.readouterr().err, name
     # What is only measured, or how often a checkpoint is written, trains nothing anew.
     middle = params.Midpoints(neighbours=1, features="pixels")
     run(tmp_path / "e", images, numbers(steps=3, midpoints=middle, checkpoint_every=1))
-    assert '"done": 0, "label": "autoencoder", "total": 0' in capsys.readouterr().err
+    assert '"before": 3, "done": 3, "label": "autoencoder"' in capsys.readouterr().err
 
 
 def test_alignment_to_a_transformer_from_a_file(tmp_path: Path) -> None:

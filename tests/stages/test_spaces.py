@@ -74,7 +74,7 @@ def test_a_row_for_every_space(
     assert "10 training and 4 held-out images" in table
     capsys.readouterr()
     assert run(tmp_path / "b", images, config) == rows
-    assert '"done": 0, "label": "spaces-plain", "total": 0' in capsys.readouterr().err
+    assert '"before": 3, "done": 3, "label": "spaces-plain"' in capsys.readouterr().err
 
 
 def test_what_is_kept_of_a_training_is_of_the_code_of_its_stage(images: Path) -> None:

@@ -195,9 +195,9 @@ def test_a_finished_run_whose_outputs_were_lost_is_not_repeated(
     tmp_path: Path, bank: Path, start: Path, capsys: pytest.CaptureFixture[str]
 ):
     first = run(numbers(), "r01", bank, start, tmp_path / "first")
-    assert '"done": 40, "label": "train r01", "total": 40' in capsys.readouterr().err
+    assert '"before": 0, "done": 40, "label": "train r01"' in capsys.readouterr().err
     assert run(numbers(), "r01", bank, start, tmp_path / "second") == first
-    assert '"done": 0, "label": "train r01", "total": 0' in capsys.readouterr().err
+    assert '"before": 40, "done": 40, "label": "train r01"' in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_other_numbers_inputs_or_run_is_not_used(
@@ -268,10 +268,10 @@ def test_an_edit_of_an_option_or_of_what_it_draws_from_starts_over(
     assert changed["network.safetensors"] != plain["network.safetensors"]
     capsys.readouterr()
     assert run(numbers(**change), "r01", bank, told, tmp_path / "again") == changed
-    assert '"total": 0' in capsys.readouterr().err
+    assert '"before": 40, "done": 40' in capsys.readouterr().err
     write_versions(tmp_path / "augmented", 4, seed=1)
     other = run(numbers(**change), "r01", bank, told, tmp_path / "other")
-    assert '"done": 40, "label": "train r01", "total": 40' in capsys.readouterr().err
+    assert '"before": 0, "done": 40, "label": "train r01"' in capsys.readouterr().err
     assert (other == changed) == ("augment_share" not in change)
 
 
@@ -468,7 +468,7 @@ def test_two_processes_learn_what_one_does(
     """Losses of 40 steps agree to one part in a thousand: sums in another order differ."""
     one = run(numbers(), "r01", bank, start, tmp_path / "one")
     two = run(numbers(processes=2), "r01", bank, start, tmp_path / "two")
-    assert '"done": 40, "label": "train r01", "total": 40' in capfd.readouterr().err
+    assert '"before": 0, "done": 40, "label": "train r01"' in capfd.readouterr().err
     np.testing.assert_allclose(losses_of(two), losses_of(one), rtol=1e-3)
     assert step_of(two) == 40
 

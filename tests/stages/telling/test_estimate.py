@@ -8,7 +8,8 @@ import pytest
 from tiny import make_project
 
 from lirf import params
-from stages.support import checks, estimate, pace, plan
+from stages.support import checks
+from stages.telling import estimate, pace, plan
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_it_adds_up_what_the_stages_take(project: Path):
 
 def test_as_a_command_it_prints_one_line(project: Path):
     done = subprocess.run(
-        [sys.executable, "-m", "stages.support.estimate", "12", "9"],
+        [sys.executable, "-m", "stages.telling.estimate", "12", "9"],
         capture_output=True,
         text=True,
         check=True,

@@ -8,7 +8,7 @@ import pytest
 from tiny import DVC, edit, environment, make_project
 
 from pipeline import graph
-from stages.support import plan
+from stages.telling import plan
 
 ROOT = Path(__file__).parents[3]
 

@@ -11,7 +11,7 @@ import psutil
 from ruamel.yaml import YAMLError
 
 from lirf.params import Params
-from stages.support import pace, plan
+from stages.telling import pace, plan
 
 RUNS = {"repro", "exp"}
 """The commands of DVC that run stages."""

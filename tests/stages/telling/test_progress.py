@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.support import progress
+from stages.telling import progress
 
 ROOT = Path(__file__).parents[3]
 
@@ -35,7 +35,7 @@ def test_lines_name_the_label_and_end_complete(
     reports = [json.loads(line.removeprefix(progress.PREFIX)) for line in lines]
     assert [report["done"] for report in reports] == [1, 2, 3]
     assert reports[-1] == {
-        "done": 3, "total": 3, "label": "train r01", "said": "loss 0.5", "left": 0.0
+        "before": 0, "done": 3, "total": 3, "label": "train r01", "said": "loss 0.5", "left": 0.0
     }  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def test_at_most_one_line_a_second(capsys: pytest.CaptureFixture[str]):
 def test_what_was_done_before_counts(capsys: pytest.CaptureFixture[str], run: progress.Run):
     list(progress.track(range(4), total=10, label="train r01", done=6))
     report = json.loads(capsys.readouterr().err.removeprefix(progress.PREFIX))
-    assert (report["done"], report["total"]) == (10, 10)
+    assert (report["before"], report["done"], report["total"]) == (6, 10, 10)
     assert run.resumed
 
 
@@ -76,8 +76,8 @@ def on_a_terminal(program: str) -> list[str]:
 def test_on_a_terminal_it_is_one_line_that_says_where_the_run_is():
     lines = on_a_terminal(
         "import time\n"
-        "from stages.support import progress\n"
-        "from stages.support.standing import Standing\n"
+        "from stages.telling import progress\n"
+        "from stages.telling.standing import Standing\n"
         "begun = time.time() - 27 * 60\n"
         "progress.run.standing = Standing('train@r02', 7, 38, 120.0, 14 * 60.0, begun)\n"
         "for _ in progress.track(range(40), 80, 'train r02', 40, lambda: 'loss 0.42'):\n"
@@ -90,7 +90,7 @@ def test_on_a_terminal_it_is_one_line_that_says_where_the_run_is():
 def test_a_stage_by_itself_tells_of_itself():
     lines = on_a_terminal(
         "import time\n"
-        "from stages.support import progress\n"
+        "from stages.telling import progress\n"
         "for _ in progress.track(range(40), 40, 'train r02'): time.sleep(0.01)\n"
     )
     assert lines[0] == "train r02 · 0%"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tiny import make_project
 
-from stages.support import standing
-from stages.support.standing import Standing
+from stages.telling import standing
+from stages.telling.standing import Standing
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,10 @@ from lirf.store.space import Space
 from lirf.training import devices, model, state
 from lirf.training.batches import Augmented
 from lirf.training.model import Rows
-from stages.support import autoencoders, checks, pace, plan
+from stages.support import autoencoders, checks
 from stages.support.checks import Sizes
-from stages.support.pace import Costs, Pace
+from stages.telling import pace, plan
+from stages.telling.pace import Costs, Pace
 
 TRIED = 16
 """Images that are made up for it, at least."""

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from lirf import params
-from stages.support import pace
-from stages.support.pace import Costs, Pace
+from stages.telling import pace
+from stages.telling.pace import Costs, Pace
 
 ROOT = Path(__file__).parents[3]
 PARAMS = params.load(ROOT / "params.yaml")

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from stages.support import standing
-from stages.support.standing import Standing
+from stages.telling import standing
+from stages.telling.standing import Standing
 
 Item = TypeVar("Item")
 
@@ -46,12 +46,14 @@ def track(
 
     On a terminal one line: `stage 7 of 38 · train r02 · 61% · loss 0.42 · 14 min left of 41`;
     elsewhere at most a line a second, and one at the end, with the seconds that are left:
-    `progress {"done": 120, "label": "train r02", "left": 31.5, "said": "loss 0.42", "total": 400}`.
+    `progress {"before": 0, "done": 120, "label": "train r02", "left": 31.5, "said": "loss 0.42",
+    "total": 400}`.
     """
     run.resumed |= done > 0
     if sys.stderr.isatty():
         yield from _shown(items, total, label, done, said)
         return
+    told = {"before": done, "label": label, "total": total}
     begun = reported = time.monotonic()
     now = done
     for item in items:
@@ -59,8 +61,9 @@ def track(
         yield item
         if time.monotonic() - reported >= EVERY_S and now < total:
             reported = time.monotonic()
-            _report(now, total, label, (reported - begun) * (total - now) / (now - done), said())
-    _report(now, total, label, 0.0, said())
+            left = (reported - begun) * (total - now) / (now - done)
+            _report({**told, "done": now, "left": round(left, 1), "said": said()})
+    _report({**told, "done": now, "left": 0.0, "said": said()})
 
 
 def _shown(
@@ -85,6 +88,5 @@ def _shown(
     yield from Line(items, total=total, initial=done, bar_format="{line}", dynamic_ncols=True)
 
 
-def _report(done: int, total: int, label: str, left: float, said: str) -> None:
-    line = {"done": done, "label": label, "left": round(left, 1), "said": said, "total": total}
-    print(PREFIX + json.dumps(line), file=sys.stderr, flush=True)  # noqa: T201
+def _report(line: dict[str, Any]) -> None:
+    print(PREFIX + json.dumps(line, sort_keys=True), file=sys.stderr, flush=True)  # noqa: T201

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lirf.autoencoder import aside
 from lirf.params import Params
 from lirf.store import files
 
@@ -77,6 +76,8 @@ class Pace:
 
     def guesses(self, params: Params, stages: Iterable[str]) -> dict[str, float]:
         """Return the same by the timed steps alone."""
+        from lirf.autoencoder import aside  # noqa: PLC0415 - nothing that every stage depends on
+
         costs, real = self.costs, self.train * (2 if params.prepare.flip else 1)
         config, both = params.autoencoder, costs.encode + costs.decode
         looks = aside.LOOKS * aside.count(real, config.holdout) * (both + costs.see)
