@@ -177,6 +177,8 @@ def score(options: argparse.Namespace) -> None:
     import json
 
     out: Path | None = options.out
+    if out is not None and out.is_dir():
+        raise ValueError(f"{out}: a folder; name a file with --out")
     if out is not None and out.exists() and not options.overwrite:
         raise ValueError(f"{out}: is there; name another file or add --overwrite")
     from lirf.training import devices
@@ -302,10 +304,15 @@ def _parser() -> Parser:
     two.add_argument("--first", type=_whole_number(1, MOST_SHOWN), default=100, help=shown)
 
     four = command(score, "judge images, whatever made them, by held-out ones", of_model=False)
+    four.epilog = (
+        "Memorised are copies of training images as they are or mirrored; `evaluate` also looks for"
+        " what the autoencoder makes of them, and here is none."
+    )
     four.add_argument("--samples", type=Path, required=True, help="folder of generated images")
     four.add_argument("--training", type=Path, required=True, help="folder of training images")
-    unseen = "folder of images that were not trained on: without them memorising scores best"
-    four.add_argument("--heldout", type=Path, required=True, help=unseen)
+    # Not `required`: what says that it is missing also says why it is needed.
+    unseen = "folder of images that were not trained on, needed: else memorising scores best"
+    four.add_argument("--heldout", type=Path, help=unseen)
     chosen = "in which distances are measured [imagenet from 32 px on]"
     four.add_argument("--features", choices=("pixels", "imagenet", "inception"), help=chosen)
     four.add_argument("--resolution", type=_whole_number(8, 512), help="px [the samples' own]")

@@ -37,7 +37,7 @@ class Wanted:
 
     samples: Path
     training: Path
-    heldout: Path
+    heldout: Path | None
     features: spaces.Name | None
     resolution: int | None
     neighbours: int
@@ -60,13 +60,22 @@ def score(wanted: Wanted, device: torch.device) -> tuple[dict[str, Any], list[st
     samples has no autoencoder here.
 
     Raises:
-        ValueError: one line: a folder or an image cannot be used, or there are too few.
+        ValueError: one line: a folder or an image cannot be used, two folders are one that may
+            not be, there are too few images, or they are too small.
     """
+    if wanted.heldout is None:
+        raise ValueError(
+            "--heldout: not given, and without images that were not trained on the numbers mislead:"
+            " copies of the training images would score best; name a folder of such images"
+        )
     found = {
         "--samples": _files(wanted.samples, "--samples"),
         "--training": _files(wanted.training, "--training", trained=True),
         "--heldout": _files(wanted.heldout, "--heldout"),
     }
+    for option, images in (("--samples", wanted.samples), ("--heldout", wanted.heldout)):
+        if images.resolve() == wanted.training.resolve():
+            raise ValueError(f"{option} {images}: the folder of --training; name another")
     least = wanted.neighbours + 1
     for option, files in found.items():
         if len(files) < least:
@@ -79,6 +88,7 @@ def score(wanted: Wanted, device: torch.device) -> tuple[dict[str, Any], list[st
         raise ValueError(
             f"{wanted.samples}: a side of {resolution} px; at least {LEAST} are needed"
         )
+    _require_sides(found, resolution, own=wanted.resolution is None)
     name = wanted.features or ("imagenet" if resolution >= SEES else "pixels")
     space = spaces.of(name, device=device)
     prepare = Prepare(
@@ -138,7 +148,17 @@ def lines(document: dict[str, Any]) -> Iterator[str]:
     if (reason := document["frechet_reason"]) is not None:
         yield f"no Frechet distance: {reason}"
     answer = verdict.is_new(document, None, LIMIT)
-    yield f"{answer.word}: {answer.sentence}"
+    yield f"{answer.word}: {answer.sentence} {_good(document, new=answer.kind == 'good')}"
+
+
+def _good(document: dict[str, Any], *, new: bool) -> str:
+    """Return how good the samples are; better or worse would need a second set beside them."""
+    caution = "" if new else "; memorising raises both"
+    return (
+        f"{100 * document['precision']:.0f} % of the samples look like held-out images (precision),"
+        f" and {100 * document['coverage']:.0f} % of the held-out images have a sample near them"
+        f" (coverage){caution}: whether that is good, the scores of another set tell."
+    )
 
 
 def _files(images: Path, option: str, *, trained: bool = False) -> list[folder.ImageFile]:
@@ -149,20 +169,43 @@ def _files(images: Path, option: str, *, trained: bool = False) -> list[folder.I
     """
     if not images.is_dir():
         raise ValueError(f"{images}: no such folder; {option} is a folder of images")
-    found = folder.find(images)[0]
+    try:
+        found = folder.find(images)[0]
+    except ValueError as error:
+        raise ValueError(_by_option(str(error), option)) from None
     return [one for one in found if one.split == "train"] if trained else found
+
+
+def _sizes(files: list[folder.ImageFile]) -> Iterator[tuple[folder.ImageFile, tuple[int, int]]]:
+    """Yield files with their width and height in px by their headers, of those that have one."""
+    for file in files:
+        try:
+            with Image.open(file.path) as image:
+                yield file, image.size
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+            continue  # told of when it is decoded
 
 
 def _side(files: list[folder.ImageFile]) -> int:
     """Return the least side of some images in px, at most `LARGEST`."""
-    sides = [LARGEST]
-    for file in files:
-        try:
-            with Image.open(file.path) as image:
-                sides.append(min(image.size))
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
-            continue  # told of when it is decoded
-    return min(sides)
+    return min([LARGEST, *(min(size) for _, size in _sizes(files))])
+
+
+def _require_sides(found: dict[str, list[folder.ImageFile]], resolution: int, *, own: bool) -> None:
+    """Refuse images smaller than `resolution` in px before any is decoded.
+
+    `own` is whether that is the samples' own short side, which nobody asked for.
+    """
+    for option, files in found.items():
+        for file, (width, height) in _sizes(files):
+            # The first page of a TIFF may be a thumbnail: decoding finds the one that counts.
+            if min(width, height) >= resolution or file.path.suffix.lower() in (".tif", ".tiff"):
+                continue
+            asked = "that of the samples" if own else f"as --resolution {resolution} asks"
+            raise ValueError(
+                f"{file.path}: {width}x{height} px, but the short side of {option} must have"
+                f" {resolution}, {asked}; name a smaller --resolution"
+            )
 
 
 def _read(files: list[folder.ImageFile], prepare: Prepare) -> Images:
@@ -171,11 +214,24 @@ def _read(files: list[folder.ImageFile], prepare: Prepare) -> Images:
     Raises:
         ValueError: one cannot be decoded.
     """
-    loaded = [decode.load(file.path, prepare) for file in files]
+    try:
+        loaded = [decode.load(file.path, prepare) for file in files]
+    except decode.BadImage as error:
+        raise ValueError(f"{_by_option(str(error))}; fix or remove the file") from None
     return Images(
         np.stack([one.pixels for one in loaded]),
         [file.name for file in files],
         [one.sha256 for one in loaded],
+    )
+
+
+def _by_option(text: str, option: str = "") -> str:
+    """Return a complaint of `prepare` in this command's words: here is no params.yaml to edit."""
+    return (
+        text.replace("set prepare.images to a folder of images", f"{option} is one that has some")
+        .replace("prepare.resolution = ", "--resolution ")
+        .replace(f"prepare.max_megapixels = {MEGAPIXELS:g}, which you may raise", f"{MEGAPIXELS:g}")
+        .replace("prepare.max_megapixels = ", "megapixels: ")
     )
 
 

@@ -53,6 +53,9 @@ def test_it_prints_the_numbers_beside_those_of_held_out_images(
     known = [metric.head for metric in table.MEASURED if found.get(metric.key) is not None]
     assert heads == known
     assert lines[-1].startswith("New: 0 of 12 samples are memorised")
+    shares = [f"{100 * float(str(found[key])):.0f} %" for key in ("precision", "coverage")]
+    assert f"{shares[0]} of the samples look like held-out images (precision)" in lines[-1]
+    assert f"{shares[1]} of the held-out images have a sample near them (coverage):" in lines[-1]
     assert found["sharpness_heldout"] is not None
     assert found["frechet"] is None
     assert f"no Frechet distance: {found['frechet_reason']}" in lines
@@ -63,6 +66,7 @@ def test_copies_are_memorised_and_named(here: Path, capsys: pytest.CaptureFixtur
     assert judged(samples="copies")["memorised"] == 1.0
     said = capsys.readouterr()
     assert "Memorised: 12 of 12" in said.out
+    assert "memorising raises both" in said.out
     assert said.err == ("warning: 12 sample files are training images as well: 00.png is 00.png\n")
 
 
@@ -125,9 +129,24 @@ def complaint(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
     ("changes", "message"),
     [
         ({"--samples": "none"}, r"^error: none: no such folder; --samples is a folder of images$"),
-        ({"--heldout": "empty"}, r"^error: empty: "),
+        ({"--training": "none"}, r"^error: none: no such folder; --training is a folder of"),
+        ({"--heldout": "empty"}, r"^error: empty: no images .*; --heldout is one that has some$"),
+        ({"--samples": "training"}, r"--samples training: the folder of --training; name another"),
+        ({"--samples": "./made/../training/"}, r"the folder of --training; name another$"),
+        ({"--heldout": "training"}, r"--heldout training: the folder of --training; name another"),
         ({"--neighbours": "12"}, r"--samples: 12 images, --neighbours 12 needs at least 13; add"),
-        ({"--resolution": "20"}, r"^error: made/00.png: .*20"),
+        (
+            {"--resolution": "20"},
+            r"^error: made/00.png: 20x16 px, but the short side of --samples must have 20, as"
+            r" --resolution 20 asks; name a smaller --resolution$",
+        ),
+        (
+            {"--training": "small"},
+            r"^error: small/00.png: 16x12 px, but the short side of --training must have 16, that"
+            r" of the samples; name a smaller --resolution$",
+        ),
+        ({"--samples": "broken"}, r"^error: broken/99.png: .*; fix or remove the file$"),
+        ({"--out": "empty"}, r"^error: empty: a folder; name a file with --out$"),
         (
             {"--out": "there.json"},
             r"^error: there.json: is there; name another file or add --overw",
@@ -138,17 +157,37 @@ def test_a_mistake_is_one_line(
     here: Path, changes: dict[str, str], message: str, capsys: pytest.CaptureFixture[str]
 ):
     (here / "empty").mkdir()
+    photographs(here / "small", 3, side=12)
+    (photographs(here / "broken", 4) / "99.png").write_bytes(b"no image")
     (here / "there.json").write_text("{}")
     options = {"--samples": "made", "--training": "training", "--heldout": "unseen"} | changes
     said = complaint(*(word for pair in options.items() for word in pair), capsys=capsys)
     assert re.search(message, said), said
     assert "\n" not in said
+    assert "prepare." not in said
     assert (here / "there.json").read_text() == "{}"
 
 
 def test_held_out_images_must_be_named(here: Path, capsys: pytest.CaptureFixture[str]):
     said = complaint("--samples", "made", "--training", "training", capsys=capsys)
-    assert "--heldout" in said
+    assert re.search(r"^error: --heldout: not given, .* mislead: .*; name a folder of", said), said
+    assert "\n" not in said
+
+
+def test_held_out_files_that_were_trained_on_are_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+):
+    shutil.copy(here / "training" / "03.png", here / "unseen" / "leak.png")
+    judged()
+    assert capsys.readouterr().err == (
+        "warning: 1 held-out files are training images as well: leak.png is 03.png\n"
+    )
+
+
+def test_help_says_which_copies_are_found(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        cli.main(["score", "--help"])
+    assert "as they are or mirrored" in " ".join(capsys.readouterr().out.split())
 
 
 def test_as_a_process(here: Path):
