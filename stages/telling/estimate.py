@@ -128,6 +128,9 @@ def _measure(params: Params, where: torch.device, start: float) -> Costs:
     known = ae.Autoencoder(framed.model, framed.frame, "")
     raw_NCHW = ae.encode(known, images_NCHW, TRIED, where)
     space = Space.measure(raw_NCHW, "")
+    random = np.random.default_rng(0)
+    views = [transforms.draw(params.encode.augmentation, random) for _ in range(count)]
+    view = _each(lambda: transforms.apply(images_NCHW, views), count)
     encode = _each(lambda: ae.encode(known, images_NCHW, TRIED, where), count)
     z_NCHW = space.scale(raw_NCHW)
     decode = _each(lambda: ae.decode(known, z_NCHW, space, TRIED, where), count)
@@ -139,7 +142,7 @@ def _measure(params: Params, where: torch.device, start: float) -> Costs:
     )
     see = _each(lambda: extract(images_NCHW), count)
     step, call = _network(params, z_NCHW, space, where)
-    return Costs(start, fit, encode, decode, see, step, call)
+    return Costs(start, fit, view, encode, decode, see, step, call)
 
 
 def _made_up(count: int, channels: int, resolution: int) -> np.ndarray:

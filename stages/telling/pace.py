@@ -39,10 +39,11 @@ SPEED = {
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds on this machine, each for one: step, image, or sample and evaluation."""
+    """Seconds on this machine, each for one: step, image, view, or sample and evaluation."""
 
     start: float  # of a stage's process
     fit: float  # step of the autoencoder
+    view: float  # of an image, before it is encoded
     encode: float
     decode: float
     see: float  # features of an image
@@ -87,7 +88,8 @@ class Pace:
         work = {
             "autoencoder": (config.steps * costs.fit + looks if config.trains else 0.0)
             + (real + self.heldout) * both,
-            "encode": (real * (1 + params.encode.augmentation.views) + self.heldout) * costs.encode,
+            "encode": (real + self.heldout) * costs.encode
+            + real * params.encode.augmentation.views * (costs.view + costs.encode),
             "sample": params.sample.ratio * real * calls,
             "evaluate": made * (calls + costs.decode)
             + 2 * self.train * both

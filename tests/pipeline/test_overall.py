@@ -14,7 +14,7 @@ from stages.telling.pace import Costs, Pace
 
 ROOT = Path(__file__).parents[2]
 PARAMS = params.load(ROOT / "params.yaml")
-COSTS = Costs(start=60.0, fit=0.0, encode=0.0, decode=0.0, see=0.0, step=1.0, call=0.0)
+COSTS = Costs(start=60.0, fit=0.0, view=0.0, encode=0.0, decode=0.0, see=0.0, step=1.0, call=0.0)
 
 
 def make(name: str, *needs: str) -> Stage:

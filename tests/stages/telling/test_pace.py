@@ -11,7 +11,9 @@ from stages.telling.pace import Costs, Pace
 
 ROOT = Path(__file__).parents[3]
 PARAMS = params.load(ROOT / "params.yaml")
-COSTS = Costs(start=3.0, fit=0.03, encode=1e-3, decode=1e-3, see=1e-4, step=0.02, call=1e-4)
+COSTS = Costs(
+    start=3.0, fit=0.03, view=1e-3, encode=1e-3, decode=1e-3, see=1e-4, step=0.02, call=1e-4
+)
 
 
 @pytest.fixture
@@ -66,6 +68,13 @@ def test_the_key_is_of_what_decides_the_speed_of_a_step():
     wider = PARAMS.train.model_copy(update={"batch": 7})
     assert pace.key(PARAMS.model_copy(update={"train": wider}), 100, 50) != key
     assert pace.key(PARAMS, 101, 50) != key
+
+
+def test_views_are_made_before_they_are_encoded(known: Pace):
+    views = PARAMS.encode.augmentation.views
+    assert known.seconds(PARAMS, ["encode"])["encode"] == pytest.approx(
+        3 + (100 + 50) * 1e-3 + 100 * views * 2e-3
+    )
 
 
 def test_more_images_take_longer(known: Pace):
