@@ -24,6 +24,7 @@ SOLVERS = ("euler", "heun", "midpoint", "dopri5")
 NEAREST = 4
 OUT = "folder for the images, or a .png: all in one picture"
 KINDS = (".png", ".html", ".tsv")
+SCORES = (".json", ".html")
 INTERRUPTED = 130  # exit status, as shells have it
 
 
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
 
         if not out_of_memory(error):
             raise
-        sys.exit("error: out of memory; lower --batch")
+        sys.exit(f"error: out of memory; lower {options.lower}")
 
 
 def init(options: argparse.Namespace) -> None:
@@ -174,13 +175,17 @@ def nearest(options: argparse.Namespace) -> None:
 
 def score(options: argparse.Namespace) -> None:
     """Judge a folder of images, whatever made them, beside held-out ones."""
-    import json
-
-    out: Path | None = options.out
-    if out is not None and out.is_dir():
-        raise ValueError(f"{out}: a folder; name a file with --out")
-    if out is not None and out.exists() and not options.overwrite:
-        raise ValueError(f"{out}: is there; name another file or add --overwrite")
+    outs: list[Path] = options.out or []
+    for out in outs:
+        if out.is_dir():
+            raise ValueError(f"{out}: a folder; name a file with --out")
+        if out.suffix.lower() not in SCORES:
+            raise ValueError(
+                f"{out}: not known by its ending; name a file that ends in {' or '.join(SCORES)}"
+            )
+        if out.exists() and not options.overwrite:
+            raise ValueError(f"{out}: is there; name another file or add --overwrite")
+    from lirf.store import files
     from lirf.training import devices
     from stages.support import score as scoring
     from stages.support import sets
@@ -193,15 +198,18 @@ def score(options: argparse.Namespace) -> None:
         options.resolution,
         options.neighbours,
     )
-    document, warnings = scoring.score(wanted, devices.choose(options.device))
-    for line in warnings:
+    scored = scoring.score(wanted, devices.choose(options.device))
+    for line in scored.warnings:
         print(line, file=sys.stderr)  # noqa: T201
-    for line in scoring.lines(document):
+    for line in scoring.lines(scored.document):
         print(line)  # noqa: T201
-    if out is not None:
+    for out in outs:
         sets.make_folder(out.parent)
         with sets.whole(out) as path:
-            path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
+            if out.suffix.lower() == ".json":
+                files.write_json(path, scored.document)
+            else:
+                path.write_text(scoring.page(scored), encoding="utf-8")
 
 
 def push(options: argparse.Namespace) -> None:
@@ -267,7 +275,7 @@ def _parser() -> Parser:
         run: Callable[[argparse.Namespace], None], text: str, *, of_model: bool = True
     ) -> Parser:
         added = commands.add_parser(run.__name__, help=text, description=text)
-        added.set_defaults(run=run)
+        added.set_defaults(run=run, lower="--batch")
         if of_model:
             model = "folder of a published model"
             added.add_argument("--model", type=Path, required=True, help=model)
@@ -317,7 +325,9 @@ def _parser() -> Parser:
     four.add_argument("--features", choices=("pixels", "imagenet", "inception"), help=chosen)
     four.add_argument("--resolution", type=_whole_number(8, 512), help="px [the samples' own]")
     four.add_argument("--neighbours", type=_whole_number(1, 100), default=5, help="[5]")
-    four.add_argument("--out", type=Path, help="file for all numbers, as JSON")
+    written = "file: .json, all numbers; .html, a page; may be given twice"
+    four.add_argument("--out", type=Path, action="append", help=written)
+    four.set_defaults(lower="--resolution")
     four.add_argument("--overwrite", action="store_true", help="in place of an earlier file")
     four.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 

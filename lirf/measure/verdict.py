@@ -28,6 +28,14 @@ SIGMAS = 2
 """Two shares differ when they are this many standard errors of their difference apart."""
 
 
+WHOSE = {
+    "New": "New images, not memorised ones",
+    "Partly memorised": "In part memorised training images",
+    "Memorised": "Memorised training images",
+}
+"""How the verdict begins, by the word of the first answer."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """An answer to one of the two questions: a word, its class, a sentence and the rule."""
@@ -109,26 +117,32 @@ def interval(share: float, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def is_new(final: Result, baseline: Result | None, limit: float) -> Answer:
-    """Answer whether the samples are new: `limit` is the largest share of memorised ones."""
+def is_new(
+    final: Result, baseline: Result | None, limit: float, *, autoencoder: bool = True
+) -> Answer:
+    """Answer whether the samples are new: `limit` is the largest share of memorised ones.
+
+    `autoencoder` is whether training images are known after one, too.
+    """
     key, n, controls = _most_memorised(final), final["n_fake"], table.controls(final)
     memorised, control = final[key], controls.get(key)
+    after = " or what the autoencoder makes of it," if autoencoder else ""
     rule = (
-        f"New: at most {_percent(limit)} of the samples are memorised, beyond what"
+        f"New: at most {percent(limit)} of the samples are memorised, beyond what"
         " held-out images score in their place."
         " Memorised: at least half. Partly memorised: anything between. A sample is memorised when"
-        " its nearest training image, mirrored or not, or what the autoencoder makes of it,"
+        f" its nearest training image, mirrored or not,{after}"
         " is far closer than the second nearest. It is looked for in the features of all other"
         " metrics and in pixels; where more are found counts."
     )
     low, high = interval(memorised, n)
     beside = f"; of the baseline's, {_count(baseline[key], n)}" if baseline else ""
     if control is not None:
-        beside += f"; of held-out images in their place, {_percent(control)} would be called so"
+        beside += f"; of held-out images in their place, {percent(control)} would be called so"
     sentence = (
         f"{_count(memorised, n)} of {n} samples are memorised training images"
-        f" ({_percent(memorised)};"
-        f" between {_percent(low)} and {_percent(high)} of all it would draw, at two standard"
+        f" ({percent(memorised)};"
+        f" between {percent(low)} and {percent(high)} of all it would draw, at two standard"
         f" errors){beside}."
     )
     if memorised - (control or 0) <= limit:
@@ -152,10 +166,10 @@ def _good(final: Result, judged: Mapping[str, Judgement], policy: Page, same_ste
     """Answer whether the samples are good."""
     steps = " and as many steps" if same_steps else ""
     rule = (
-        f"Each of {_join([metric.name for metric in QUALITY])} is held"
+        f"Each of {join([metric.name for metric in QUALITY])} is held"
         f" against the baseline's, which has the same network{steps}, but no rounds."
         f" Shares differ when they are more than {SIGMAS} standard errors apart; the"
-        f" others when they differ by more than {_percent(policy.margin)}, density in its distance"
+        f" others when they differ by more than {percent(policy.margin)}, density in its distance"
         " from 1. Good: some better and none worse. As good: none differs. Good in part: some"
         " better, some worse. Worse: some worse and none better."
     )
@@ -172,7 +186,7 @@ def _good(final: Result, judged: Mapping[str, Judgement], policy: Page, same_ste
         for word in ("better", "same", "worse")
     )
     clauses = [
-        f"{word} in {_join(names)}"
+        f"{word} in {join(names)}"
         for word, names in (
             ("better", better),
             ("no different", same),
@@ -181,8 +195,8 @@ def _good(final: Result, judged: Mapping[str, Judgement], policy: Page, same_ste
         if names
     ]
     sentence = (
-        f"{_percent(final['precision'])} of the samples look like held-out images (precision), and"
-        f" {_percent(final['coverage'])} of the held-out images have a sample near them (coverage)."
+        f"{percent(final['precision'])} of the samples look like held-out images (precision), and"
+        f" {percent(final['coverage'])} of the held-out images have a sample near them (coverage)."
         f" Beside the baseline: {'; '.join(clauses)}."
     )
     if better and worse:
@@ -196,11 +210,6 @@ def _good(final: Result, judged: Mapping[str, Judgement], policy: Page, same_ste
 
 def _headline(new: Answer, good: Answer) -> str:
     """Return the verdict in one sentence."""
-    whose = {
-        "New": "New images, not memorised ones",
-        "Partly memorised": "In part memorised training images",
-        "Memorised": "Memorised training images",
-    }[new.word]
     how = {
         "Good": "better than the baseline's",
         "As good as the baseline": "as good as the baseline's",
@@ -210,7 +219,7 @@ def _headline(new: Answer, good: Answer) -> str:
         NO_BASELINE.word: "how good they are has nothing to be held against",
     }[good.word]
     joint = ", but " if good.kind == "bad" and new.kind == "good" else "; "
-    return f"{whose}{joint}{how}."
+    return f"{WHOSE[new.word]}{joint}{how}."
 
 
 def _notes(final: Result, rounds: Sequence[Result]) -> tuple[str, ...]:
@@ -233,10 +242,11 @@ def _count(share: float, n: int) -> int:
     return round(share * n)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """Return a share in percent, with one digit below ten."""
     return f"{100 * share:.1f} %" if 0 < share < 0.0995 else f"{100 * share:.0f} %"
 
 
-def _join(names: Sequence[str]) -> str:
+def join(names: Sequence[str]) -> str:
+    """Return names as a list within a sentence."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -9,12 +9,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lirf.measure.table import COLLAPSE, COVERING, STRAYING, Diagnosis, Metric, shown
+from lirf.measure.table import COLLAPSE, COVERING, MEASURED, STRAYING, Diagnosis, Metric, shown
 from lirf.report import charts, style, tables
 from lirf.report.charts import Group, Kind, Line
 
 Document = Mapping[str, Any]
 Points = Sequence[tuple[float, float]]
+
+AFTER = ", as it is or after the autoencoder"
+"""What is left out of meanings where there is no autoencoder."""
 
 
 @dataclass(frozen=True)
@@ -82,21 +85,7 @@ def of(measured: Measured, protocol: Document, judged: Mapping[str, str]) -> Car
 def _numbers(measured: Measured, protocol: Document, judged: Mapping[str, str]) -> list[Card]:
     """Return a card for each metric of the table: the final model, the baseline, all rounds."""
     rows, final = measured.rows, measured.rows[measured.final]
-    samples = f"{protocol['n_fake']} samples"
-    reference = {"heldout": "held-out", "train": "training"}[protocol["reference"]]
-    space = f"in {protocol['features']} at {protocol['resolution']} px"
-    against = f"{samples} against {protocol['n_reference']} {reference} images, {space}"
-    how = {
-        "training images": f"{samples} against {protocol['n_train']} training images, {space}",
-        "reference": f"{against}, K = {protocol['neighbours']}",
-        "samples": samples,
-        "memorised_pixels": f"{samples} against {protocol['n_train']} training images, in pixels",
-        "vendi": f"{samples}, cosines about the mean training image, {space}",
-        "bank": "rows of the bank after the round before",
-        "frechet": f"no value: {protocol['frechet_reason']}"
-        if protocol["frechet"] is None
-        else against,
-    }
+    how = _measured_how(protocol)
     return [
         Card(
             title=metric.title,
@@ -117,6 +106,64 @@ def _numbers(measured: Measured, protocol: Document, judged: Mapping[str, str]) 
         )
         for metric in shown(rows.values())
     ]
+
+
+def alone(
+    result: Document, judged: Mapping[str, str], standards: Mapping[str, tuple[str, float]]
+) -> Cards:
+    """Return the cards of samples of any origin: no charts, since there is nothing to go along.
+
+    Args:
+        result: their numbers and protocol.
+        judged: whether a number falls short of real images', by metric.
+        standards: whose number real images' is, and that number, by metric.
+    """
+    how = _measured_how(result)
+    of_heldout = {
+        metric.key: ("held-out images", result[metric.control])
+        for metric in MEASURED
+        if result.get(metric.control) is not None
+    }
+    beside = {**of_heldout, **standards}
+    numbers = [
+        Card(
+            title=metric.title,
+            better=metric.better and f"{metric.better} is better",
+            judged=judged.get(metric.key, ""),
+            value=tables.number(result[metric.key], metric.form),
+            baseline=_beside(metric, *beside[metric.key]) if metric.key in beside else "",
+            chart=Markup(""),
+            meaning=metric.meaning.replace(AFTER, ""),
+            how=how.get(metric.key, how[metric.against]),
+        )
+        for metric in shown([result])
+        if metric in MEASURED
+    ]
+    return Cards(numbers, (), ())
+
+
+def _measured_how(protocol: Document) -> dict[str, str]:
+    """Say how numbers were measured, by metric or by what samples are held against."""
+    samples = f"{protocol['n_fake']} samples"
+    reference = {"heldout": "held-out", "train": "training"}[protocol["reference"]]
+    space = f"in {protocol['features']} at {protocol['resolution']} px"
+    against = f"{samples} against {protocol['n_reference']} {reference} images, {space}"
+    return {
+        "training images": f"{samples} against {protocol['n_train']} training images, {space}",
+        "reference": f"{against}, K = {protocol['neighbours']}",
+        "samples": samples,
+        "memorised_pixels": f"{samples} against {protocol['n_train']} training images, in pixels",
+        "vendi": f"{samples}, cosines about the mean training image, {space}",
+        "bank": "rows of the bank after the round before",
+        "frechet": f"no value: {protocol['frechet_reason']}"
+        if protocol["frechet"] is None
+        else against,
+    }
+
+
+def _beside(metric: Metric, whose: str, value: float) -> str:
+    """Return a number of real images with its owners' name."""
+    return f"{whose} {value:{metric.form}}"
 
 
 def _better(metric: Metric, control: float | None) -> str:

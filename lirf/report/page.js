@@ -57,7 +57,7 @@
     slot("picture").src = tile.firstElementChild.src;
     slot("bar").style.width = Math.min(100, 100 * sample.ratio) + "%";
     slot("ratio").textContent = sample.ratio.toFixed(2);
-    slot("seed").textContent = sample.seed;
+    slot("origin").textContent = sample.origin;
     card.querySelectorAll("[data-slot=near]").forEach((figure, index) => {
       const [id, mirrored, distance] = sample.nearest[index], [source, file] = data.images[id];
       figure.firstElementChild.replaceWith(

@@ -39,7 +39,7 @@ class Sample:
     """A sample of a model, as a data URI, with its nearest training images, nearest first."""
 
     picture: str
-    seed: int
+    origin: int | str  # its seed; of samples that other tools made, its file
     ratio: float
     memorised: bool
     nearest: Sequence[Neighbour]
@@ -66,9 +66,11 @@ class Content:
     cards: Cards
     samples: Mapping[str, Sequence[Sample]]
     images: Mapping[str, tuple[str, str]]  # training images by id: data URI and file
-    descent: Descent
+    descent: Descent | None  # None of samples that other tools made
     facts: Sequence[tuple[str, Document]]  # further documents of the protocol, by file
     pixelated: bool  # whether pictures are so small that their pixels are to be seen
+    line: str = ""  # how all was measured, where `report.protocol_line` does not say it
+    nearest: Sequence[Sample] = ()  # those nearest to training images, nearest first
 
 
 def render(content: Content) -> str:
@@ -79,7 +81,7 @@ def render(content: Content) -> str:
     measured = content.measured
     found = table.controls(measured.rows[measured.final])
     controls = found and {metric.key: found.get(metric.key) for metric in table.METRICS}
-    loop = measured.loop
+    loop, ours = measured.loop, content.descent is not None
     return environment.from_string((HERE / "page.html").read_text()).render(
         content=content,
         verdict=content.verdict,
@@ -88,14 +90,22 @@ def render(content: Content) -> str:
         models=[*measured.baselines, *loop],
         final=measured.final,
         baseline=measured.baseline,
-        columns=table.shown(measured.rows.values()),
+        columns=[
+            metric
+            for metric in table.shown(measured.rows.values())
+            if ours or metric in table.MEASURED
+        ],
+        ours=ours,
+        brand="LIRF report" if ours else "LIRF score",
         controls=controls,
         heldout=report.HELDOUT,
         cell=tables.number,
         admissions=[measured.rows[name] for name in loop if "admitted" in measured.rows[name]],
-        protocol_line=report.protocol_line(content.protocol).replace("**", ""),
+        protocol_line=content.line or report.protocol_line(content.protocol).replace("**", ""),
         label=_label,
-        data=_json(_sample_data(content), _descent_data(content.descent)),
+        data=_json(
+            _sample_data(content), _descent_data(content.descent) if content.descent else {}
+        ),
     )
 
 
@@ -115,7 +125,7 @@ def _sample_data(content: Content) -> dict[str, Any]:
         "samples": {
             model: [
                 {
-                    "seed": str(one.seed),  # more digits than the script's numbers have
+                    "origin": str(one.origin),  # more digits than the script's numbers have
                     "ratio": one.ratio,
                     "memorised": one.memorised,
                     "nearest": [[near.id, near.mirrored, near.distance] for near in one.nearest],

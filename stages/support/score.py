@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from lirf.features import features as spaces
+from lirf.features.features import Features
 from lirf.images import decode, folder
 from lirf.images.transforms import mirror
-from lirf.measure import evaluation, table, verdict
+from lirf.measure import evaluation, standard, table
+from lirf.measure.fidelity import fidelity
+from lirf.measure.memorised import Memorised
+from lirf.measure.nearest import mirrored
 from lirf.params import Prepare
+from lirf.report import cards, pictures
+from lirf.report import page as pages
+from lirf.report.cards import Measured
+from lirf.report.page import Content, Neighbour, Sample
 
 SEES = 32
 """The least side in px at which a network of photographs sees more than pixels do."""
@@ -29,6 +38,12 @@ LIMIT = 0.05
 """The largest share of memorised samples that counts as new: that of the shipped `page`."""
 
 MEGAPIXELS = 100.0
+
+SHOWN, NEAREST = 64, 12
+"""Samples on the page: the first ones, and those nearest to training images."""
+
+SIDE = 160
+"""Of an image on the page at most, px."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +67,20 @@ class Images:
     hashes: list[str]
 
 
-def score(wanted: Wanted, device: torch.device) -> tuple[dict[str, Any], list[str]]:
-    """Return every metric with its protocol, and warnings.
+@dataclass(frozen=True)
+class Scored:
+    """Every metric with its protocol, warnings, and what was judged."""
+
+    document: dict[str, Any]
+    warnings: list[str]
+    folder: Path
+    samples: Images
+    training: Images
+    memorised: Memorised
+
+
+def score(wanted: Wanted, device: torch.device) -> Scored:
+    """Judge the samples.
 
     All images are prepared as by `prepare`: the short side resized, the centre square kept, grey if
     all are grey. Held against are the training images as they are and mirrored: what made the
@@ -83,14 +110,15 @@ def score(wanted: Wanted, device: torch.device) -> tuple[dict[str, Any], list[st
                 f"{option}: {len(files)} images, --neighbours {wanted.neighbours} needs at least"
                 f" {least}; add images or lower it"
             )
-    resolution = wanted.resolution or _side(found["--samples"])
+    sizes = {size for _, size in _sizes(found["--samples"])}
+    resolution = wanted.resolution or min([LARGEST, *map(min, sizes)])
     if resolution < LEAST:
         raise ValueError(
             f"{wanted.samples}: a side of {resolution} px; at least {LEAST} are needed"
         )
     _require_sides(found, resolution, own=wanted.resolution is None)
     name = wanted.features or ("imagenet" if resolution >= SEES else "pixels")
-    space = spaces.of(name, device=device)
+    space = _remembering(_features(name, device))
     prepare = Prepare(
         images=str(wanted.training),
         resolution=resolution,
@@ -100,7 +128,7 @@ def score(wanted: Wanted, device: torch.device) -> tuple[dict[str, Any], list[st
         max_megapixels=MEGAPIXELS,
     )
     samples, training, heldout = _in_one_colour([_read(one, prepare) for one in found.values()])
-    values, _ = evaluation.measure(
+    values, memorised = evaluation.measure(
         samples.pixels,
         heldout.pixels,
         [training.pixels, mirror(training.pixels)],
@@ -108,6 +136,14 @@ def score(wanted: Wanted, device: torch.device) -> tuple[dict[str, Any], list[st
         wanted.neighbours,
         heldout=True,
     )
+    values |= {
+        "precision_training": fidelity(
+            space.extract(training.pixels), space.extract(heldout.pixels), wanted.neighbours
+        ).precision,
+        "coverage_expected": standard.expected_coverage(
+            len(samples.names), len(heldout.names), wanted.neighbours
+        ),
+    }
     protocol = {
         "n_fake": len(samples.names),
         "n_train": len(training.names),
@@ -121,20 +157,17 @@ def score(wanted: Wanted, device: torch.device) -> tuple[dict[str, Any], list[st
         "colour": "grey" if samples.pixels.shape[1] == 1 else "rgb",
     }
     rounded = {k: round(v, DIGITS) if isinstance(v, float) else v for k, v in values.items()}
-    warnings = [
+    said = [
+        *_unequal(sizes, resolution),
         *_same("held-out", heldout, training),
         *_same("sample", samples, training),
     ]
-    return {**rounded, **protocol}, warnings
+    return Scored({**rounded, **protocol}, said, wanted.samples, samples, training, memorised)
 
 
 def lines(document: dict[str, Any]) -> Iterator[str]:
     """Yield what to print: how it was judged, the numbers, and whether the samples are new."""
-    yield (
-        f"{document['n_fake']:,} samples, {document['n_train']:,} training images,"
-        f" {document['n_reference']:,} held-out ones, at {document['resolution']} px in"
-        f" {document['colour']}; features: {document['features']}, K = {document['neighbours']}"
-    )
+    yield _protocol(document)
     controls = table.controls(document)
     rows = [("", "samples", "held-out")]
     for metric in table.MEASURED:
@@ -147,18 +180,96 @@ def lines(document: dict[str, Any]) -> Iterator[str]:
         yield f"{head:<{widths[0]}}  {value:>{widths[1]}}  {control:>{widths[2]}}".rstrip()
     if (reason := document["frechet_reason"]) is not None:
         yield f"no Frechet distance: {reason}"
-    answer = verdict.is_new(document, None, LIMIT)
-    yield f"{answer.word}: {answer.sentence} {_good(document, new=answer.kind == 'good')}"
+    found = standard.judge(document, LIMIT)
+    for answer in (found.new, found.good):
+        yield f"{answer.word}: {answer.sentence}"
+    yield found.sentence
 
 
-def _good(document: dict[str, Any], *, new: bool) -> str:
-    """Return how good the samples are; better or worse would need a second set beside them."""
-    caution = "" if new else "; memorising raises both"
-    return (
-        f"{100 * document['precision']:.0f} % of the samples look like held-out images (precision),"
-        f" and {100 * document['coverage']:.0f} % of the held-out images have a sample near them"
-        f" (coverage){caution}: whether that is good, the scores of another set tell."
+def page(scored: Scored) -> str:
+    """Return the page: the verdict, the numbers, samples beside their nearest training images."""
+    document, found = scored.document, standard.judge(scored.document, LIMIT)
+    order_M = np.argsort(scored.memorised.ratio, kind="stable")
+    names = scored.training.names
+    first, nearest = (
+        [_sample(scored, int(place)) for place in places]
+        for places in (range(min(SHOWN, len(order_M))), order_M[:NEAREST])
     )
+    needed = {near.id for one in (*first, *nearest) for near in one.nearest}
+    content = Content(
+        subject=f"{document['n_fake']:,} images of {scored.folder}",
+        verdict=found,
+        protocol=document,
+        measured=Measured(("samples",), (), {"samples": document}, {}, {}, {}, {}),
+        cards=cards.alone(document, found.judged, standard.standards(document)),
+        samples={"samples": first},
+        images={
+            name: (pictures.data_uri(image_CHW, SIDE), name)
+            for name, image_CHW in zip(names, scored.training.pixels, strict=True)
+            if name in needed
+        },
+        descent=None,
+        facts=[("Scores", dict(sorted(document.items())))],
+        pixelated=document["resolution"] <= pictures.LOSSLESS,
+        line=f"{_protocol(document)}.",
+        nearest=nearest,
+    )
+    return pages.render(content)
+
+
+def _sample(scored: Scored, place: int) -> Sample:
+    """Return what the page shows of a sample."""
+    found = scored.memorised
+    near = zip(
+        found.nearest[place], mirrored(found.version[place]), found.distance[place], strict=True
+    )
+    return Sample(
+        pictures.data_uri(scored.samples.pixels[place], SIDE),
+        scored.samples.names[place],
+        round(float(found.ratio[place]), DIGITS),
+        bool(found.memorised[place]),
+        [
+            Neighbour(scored.training.names[image], bool(flip), round(float(distance), DIGITS))
+            for image, flip, distance in near
+        ],
+    )
+
+
+def _protocol(document: Mapping[str, Any]) -> str:
+    """Say in one line how the samples were judged."""
+    return (
+        f"{document['n_fake']:,} samples, {document['n_train']:,} training images,"
+        f" {document['n_reference']:,} held-out ones, at {document['resolution']} px in"
+        f" {document['colour']}; features: {document['features']}, K = {document['neighbours']}"
+    )
+
+
+def _features(name: spaces.Name, device: torch.device) -> Features:
+    """Return the features called `name`.
+
+    Raises:
+        ValueError: their weights are missing.
+    """
+    try:
+        return spaces.of(name, device=device)
+    except ValueError as error:
+        raise ValueError(str(error).replace("evaluate.features = ", "--features ")) from None
+
+
+def _remembering(space: Features) -> Features:
+    """Return features of a network that are computed once for each array, which is kept."""
+    if not space.network:
+        return space
+    known: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def extract(images_NCHW: np.ndarray) -> np.ndarray:
+        for seen_NCHW, features_NF in known:
+            if seen_NCHW is images_NCHW:
+                return features_NF
+        known.append((images_NCHW, space.extract(images_NCHW)))
+        return known[-1][1]
+
+    return replace(space, extract=extract)
 
 
 def _files(images: Path, option: str, *, trained: bool = False) -> list[folder.ImageFile]:
@@ -179,16 +290,26 @@ def _files(images: Path, option: str, *, trained: bool = False) -> list[folder.I
 def _sizes(files: list[folder.ImageFile]) -> Iterator[tuple[folder.ImageFile, tuple[int, int]]]:
     """Yield files with their width and height in px by their headers, of those that have one."""
     for file in files:
-        try:
-            with Image.open(file.path) as image:
-                yield file, image.size
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
-            continue  # told of when it is decoded
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                with Image.open(file.path, formats=decode.FORMATS) as image:
+                    size = image.size
+            except Exception:  # noqa: S112 - whatever it is, decoding it tells
+                continue
+        yield file, size
 
 
-def _side(files: list[folder.ImageFile]) -> int:
-    """Return the least side of some images in px, at most `LARGEST`."""
-    return min([LARGEST, *(min(size) for _, size in _sizes(files))])
+def _unequal(sizes: set[tuple[int, int]], resolution: int) -> Iterator[str]:
+    """Say what was done to samples that are not squares of one size."""
+    shown = ", ".join(f"{width}x{height}" for width, height in sorted(sizes)[:3])
+    if len(sizes) > 1:
+        yield (
+            f"warning: samples of {len(sizes)} sizes ({shown}{', ...' if len(sizes) > 3 else ''}):"
+            f" the centre square of each, at {resolution} px, is judged"
+        )
+    elif any(width != height for width, height in sizes):
+        yield f"warning: samples of {shown} px: the centre square, at {resolution} px, is judged"
 
 
 def _require_sides(found: dict[str, list[folder.ImageFile]], resolution: int, *, own: bool) -> None:

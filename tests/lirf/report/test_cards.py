@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lirf.measure.table import DIAGNOSES, METRICS
+from lirf.measure.table import MEASURED as MEASURED_METRICS
 from lirf.report import cards
 from lirf.report.cards import Cards, Measured
 
@@ -52,6 +53,19 @@ ALONE = replace(
 
 def of(measured: Measured = MEASURED, **protocol: Any) -> Cards:
     return cards.of(measured, {**PROTOCOL, **protocol}, {"recall": "better"})
+
+
+def test_samples_of_any_origin_have_cards_without_charts():
+    result = {**PROTOCOL, **row(0), "coverage": 0.5, "memorised_heldout": 0.02}
+    found = cards.alone(result, {"coverage": "worse"}, {"coverage": ("as many real images", 0.75)})
+    assert (found.growth, found.collapse) == ((), ())
+    by_title = {card.title: card for card in found.numbers}
+    assert list(by_title) == [metric.title for metric in MEASURED_METRICS]
+    assert (by_title["coverage"].value, by_title["coverage"].judged) == ("0.500", "worse")
+    assert by_title["coverage"].baseline == "as many real images 0.750"
+    assert by_title["memorised"].baseline == "held-out images 0.020"
+    assert by_title["recall"].baseline == ""
+    assert not any(card.chart or "autoencoder" in card.meaning for card in found.numbers)
 
 
 @pytest.fixture(scope="module")

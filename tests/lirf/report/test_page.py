@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lirf.measure import verdict
+from lirf.measure import standard, verdict
 from lirf.measure.table import METRICS
 from lirf.params import Page
 from lirf.report import cards, page, pictures, tables
@@ -253,6 +253,40 @@ def test_a_run_that_admitted_nothing_says_so():
     assert "No round admitted anything" in page.render(
         content(descent=replace(descent(), shown={}))
     )
+
+
+def test_samples_of_any_origin_have_a_page_without_what_only_a_run_has():
+    result = {**PROTOCOL, **measured().rows["final"], "precision_training": 0.9}
+    result |= {"coverage_expected": 0.6, "n_fake": 10}
+    del result["bank_rows"]
+    near = [Neighbour("train-0", True, 0.5)]
+    samples = [Sample(uri(i), f"{HOSTILE}{i}.png", 0.2 + i, i < 1, near) for i in range(3)]
+    judged = standard.judge(result, 0.05)
+    text = page.render(
+        content(
+            verdict=judged,
+            protocol=result,
+            measured=replace(measured(), loop=["samples"], baselines=[], rows={"samples": result}),
+            cards=cards.alone(result, judged.judged, standard.standards(result)),
+            samples={"samples": samples},
+            descent=None,
+            line="judged so.",
+            nearest=samples[:2],
+        )
+    )
+    found = read(text)
+    anchors = {tag["id"] for _, tag in found.tags if tag.get("id")}
+    links = [tag["href"] or "" for name, tag in found.tags if name == "a"]
+    assert {link[1:] for link in links} <= anchors
+    assert {"verdict", "numbers", "samples", "nearest", "protocol"} <= anchors
+    assert not anchors & {"lineage", "rounds", "collapse"}
+    assert "tablist" not in {tag.get("role") for _, tag in found.tags}
+    words = " ".join(found.text)
+    assert judged.sentence in words
+    assert f"{HOSTILE}0.png" in words
+    assert "judged so." in words
+    assert "baseline" not in words.replace("baseline,", "")
+    assert json.loads(found.data)["samples"]["samples"][2]["origin"] == f"{HOSTILE}2.png"
 
 
 def test_a_frechet_distance_that_is_missing_has_its_reason():

@@ -1,5 +1,6 @@
 """`lirf score`: images of any origin, judged as the workflow judges its own."""
 
+import html
 import json
 import re
 import shutil
@@ -13,6 +14,8 @@ from PIL import Image
 
 from lirf.measure import table
 from stages import cli
+
+CROPPED = "warning: samples of 20x16 px: the centre square, at 16 px, is judged\n"
 
 
 def photographs(folder: Path, seed: int, count: int = 12, side: int = 16) -> Path:
@@ -35,6 +38,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def seen(page: Path) -> str:
+    return html.unescape(
+        re.sub(
+            r"<script.*?</script>|<style.*?</style>|<[^>]*>", " ", page.read_text(), flags=re.DOTALL
+        )
+    )
+
+
 def judged(*more: str, samples: str = "made") -> dict[str, object]:
     named = ["--samples", samples, "--training", "training", "--heldout", "unseen"]
     cli.main(["score", *named, "--out", "scores.json", "--overwrite", *more])
@@ -49,13 +60,15 @@ def test_it_prints_the_numbers_beside_those_of_held_out_images(
     assert lines[0] == (
         "12 samples, 12 training images, 12 held-out ones, at 16 px in rgb; features: pixels, K = 5"
     )
-    heads = [re.split(r"  +", line)[0] for line in lines[2:-2]]
+    heads = [re.split(r"  +", line)[0] for line in lines[2:-4]]
     known = [metric.head for metric in table.MEASURED if found.get(metric.key) is not None]
     assert heads == known
-    assert lines[-1].startswith("New: 0 of 12 samples are memorised")
+    assert lines[-3].startswith("New: 0 of 12 samples are memorised")
+    assert re.match(r"(Good|Good in part|Poor): \d", lines[-2])
     shares = [f"{100 * float(str(found[key])):.0f} %" for key in ("precision", "coverage")]
-    assert f"{shares[0]} of the samples look like held-out images (precision)" in lines[-1]
-    assert f"{shares[1]} of the held-out images have a sample near them (coverage):" in lines[-1]
+    assert f"{shares[0]} of the samples look like held-out images (precision;" in lines[-2]
+    assert f"{shares[1]} of the held-out images have a sample near them (coverage;" in lines[-2]
+    assert lines[-1].startswith("New images, not memorised ones")
     assert found["sharpness_heldout"] is not None
     assert found["frechet"] is None
     assert f"no Frechet distance: {found['frechet_reason']}" in lines
@@ -66,8 +79,9 @@ def test_copies_are_memorised_and_named(here: Path, capsys: pytest.CaptureFixtur
     assert judged(samples="copies")["memorised"] == 1.0
     said = capsys.readouterr()
     assert "Memorised: 12 of 12" in said.out
-    assert "memorising raises both" in said.out
-    assert said.err == ("warning: 12 sample files are training images as well: 00.png is 00.png\n")
+    assert said.err == CROPPED + (
+        "warning: 12 sample files are training images as well: 00.png is 00.png\n"
+    )
 
 
 def test_mirrored_copies_are_memorised(here: Path):
@@ -118,6 +132,52 @@ def test_held_out_folders_among_the_training_images_are_not_trained_on(here: Pat
     assert judged()["n_train"] == 12
 
 
+def test_the_page_says_what_the_terminal_says(here: Path, capsys: pytest.CaptureFixture[str]):
+    shutil.copy("training/03.png", "made/a&b.png")
+    judged("--out", "page.html")
+    verdict = capsys.readouterr().out.splitlines()[-1]
+    page = here / "page.html"
+    text = seen(page)
+    assert verdict in text
+    assert "13 images of made" in text
+    assert "1 of these 13 samples is memorised." in text
+    assert "baseline" not in text
+    assert text.count("autoencoder") == 1  # there is none
+    nearest = text.partition("The samples nearest to training images")[2]
+    assert re.search(r"a&b\.png\s+memorised", nearest)
+    assert nearest.index("a&b.png") < nearest.index("00.png")
+    assert "://" not in page.read_text()
+    assert not list(here.glob(".*"))
+
+
+def test_the_page_says_the_same_again(here: Path):
+    judged("--out", "a.html")
+    judged("--out", "b.html")
+    assert Path("a.html").read_bytes() == Path("b.html").read_bytes()
+
+
+def test_samples_of_other_shapes_are_told_of(here: Path, capsys: pytest.CaptureFixture[str]):
+    judged()
+    assert capsys.readouterr().err == CROPPED
+    for place, path in enumerate(sorted((here / "made").iterdir())):
+        Image.open(path).resize((16 + place % 2, 16 + place % 2)).save(path)
+    assert judged()["resolution"] == 16
+    assert capsys.readouterr().err == (
+        "warning: samples of 2 sizes (16x16, 17x17): the centre square of each, at 16 px,"
+        " is judged\n"
+    )
+
+
+def test_real_images_are_the_standard(here: Path):
+    found = judged(samples="unseen")
+    assert found["coverage_expected"] == pytest.approx(
+        1 - np.prod([(12 - i) / (24 - i) for i in range(1, 6)])
+    )
+    shutil.copytree("training", "copies")
+    copied = judged(samples="copies")
+    assert copied["precision"] == copied["precision_training"] == found["precision_training"]
+
+
 def complaint(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.raises(SystemExit) as ended:
         cli.main(["score", *arguments])
@@ -146,6 +206,9 @@ def complaint(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
             r" of the samples; name a smaller --resolution$",
         ),
         ({"--samples": "broken"}, r"^error: broken/99.png: .*; fix or remove the file$"),
+        ({"--out": "scores.txt"}, r"^error: scores.txt: not known by its ending; name a file that"),
+        ({"--samples": "tiny"}, r"^error: tiny: a side of 5 px; at least 8 are needed$"),
+        ({"--training": "one"}, r"^error: 1 different training images: at least 2 are needed$"),
         ({"--out": "empty"}, r"^error: empty: a folder; name a file with --out$"),
         (
             {"--out": "there.json"},
@@ -158,6 +221,10 @@ def test_a_mistake_is_one_line(
 ):
     (here / "empty").mkdir()
     photographs(here / "small", 3, side=12)
+    photographs(here / "tiny", 5, side=5)
+    (here / "one").mkdir()
+    for place in range(8):
+        shutil.copy("training/00.png", f"one/{place}.png")
     (photographs(here / "broken", 4) / "99.png").write_bytes(b"no image")
     (here / "there.json").write_text("{}")
     options = {"--samples": "made", "--training": "training", "--heldout": "unseen"} | changes
@@ -179,7 +246,7 @@ def test_held_out_files_that_were_trained_on_are_named(
 ):
     shutil.copy(here / "training" / "03.png", here / "unseen" / "leak.png")
     judged()
-    assert capsys.readouterr().err == (
+    assert capsys.readouterr().err == CROPPED + (
         "warning: 1 held-out files are training images as well: leak.png is 03.png\n"
     )
 
@@ -200,5 +267,5 @@ def test_as_a_process(here: Path):
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines()[-1].startswith("New: ")
-    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1].startswith("New images")
+    assert done.stderr == CROPPED
