@@ -10,7 +10,7 @@ from pathlib import Path
 from lirf import params
 from pipeline.graph import Stage
 from pipeline.stage import Progress
-from stages.telling import pace
+from stages.telling import pace, standing
 from stages.telling.standing import Standing
 
 
@@ -43,13 +43,14 @@ class Overall:
         place = self._places.setdefault(stage, self._first + len(self._places) + 1)
         parts, left = [], None
         if progress is not None:
-            self._shares[stage] = share = progress.done / max(progress.total, 1)
-            parts, left = [f"{share:.0%}", *filter(None, [progress.said])], progress.left
+            self._shares[stage] = progress.done / max(progress.total, 1)
+            parts = standing.share(progress.done, progress.total, progress.said)
+            left = progress.left
         seconds = self._seconds()
         own = seconds.pop(stage, None) if seconds else None
         rest = sum(seconds.values()) if seconds is not None else None
-        standing = Standing(stage, place, max(place, self.total), own, rest, self._begun)
-        return standing.line(parts, left)
+        where = Standing(stage, place, max(place, self.total), own, rest, self._begun)
+        return where.line(parts, left)
 
     def end(self, stage: str) -> None:
         """Take note that a stage has ended."""

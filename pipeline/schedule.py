@@ -121,8 +121,8 @@ class Schedule:
             outcome = await self._reproduce(stage, device)
             if outcome.end not in (End.FAILED, End.STOPPED):
                 self.overall.end(stage.name)
-            if outcome.end not in (End.UNCHANGED, End.FAILED, End.STOPPED):
-                self._touched.add(stage.name)
+                if outcome.end is not End.UNCHANGED:
+                    self._touched.add(stage.name)
             return as_state(outcome)
 
         # Already ended: nothing is waited for, the UI only draws the edges.

@@ -45,6 +45,9 @@ SHOWN, NEAREST = 64, 12
 SIDE = 160
 """Of an image on the page at most, px."""
 
+Sized = tuple[folder.ImageFile, tuple[int, int]]
+"""A file with its width and height in px."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -110,13 +113,14 @@ def score(wanted: Wanted, device: torch.device) -> Scored:
                 f"{option}: {len(files)} images, --neighbours {wanted.neighbours} needs at least"
                 f" {least}; add images or lower it"
             )
-    sizes = {size for _, size in _sizes(found["--samples"])}
+    headers = {option: list(_sizes(files)) for option, files in found.items()}
+    sizes = {size for _, size in headers["--samples"]}
     resolution = wanted.resolution or min([LARGEST, *map(min, sizes)])
     if resolution < LEAST:
         raise ValueError(
             f"{wanted.samples}: a side of {resolution} px; at least {LEAST} are needed"
         )
-    _require_sides(found, resolution, own=wanted.resolution is None)
+    _require_sides(headers, resolution, own=wanted.resolution is None)
     name = wanted.features or ("imagenet" if resolution >= SEES else "pixels")
     space = _remembering(_features(name, device))
     prepare = Prepare(
@@ -287,7 +291,7 @@ def _files(images: Path, option: str, *, trained: bool = False) -> list[folder.I
     return [one for one in found if one.split == "train"] if trained else found
 
 
-def _sizes(files: list[folder.ImageFile]) -> Iterator[tuple[folder.ImageFile, tuple[int, int]]]:
+def _sizes(files: list[folder.ImageFile]) -> Iterator[Sized]:
     """Yield files with their width and height in px by their headers, of those that have one."""
     for file in files:
         with warnings.catch_warnings():
@@ -312,13 +316,14 @@ def _unequal(sizes: set[tuple[int, int]], resolution: int) -> Iterator[str]:
         yield f"warning: samples of {shown} px: the centre square, at {resolution} px, is judged"
 
 
-def _require_sides(found: dict[str, list[folder.ImageFile]], resolution: int, *, own: bool) -> None:
+def _require_sides(headers: dict[str, list[Sized]], resolution: int, *, own: bool) -> None:
     """Refuse images smaller than `resolution` in px before any is decoded.
 
-    `own` is whether that is the samples' own short side, which nobody asked for.
+    `headers` are files with their sizes by option. `own` is whether that is the samples' own short
+    side, which nobody asked for.
     """
-    for option, files in found.items():
-        for file, (width, height) in _sizes(files):
+    for option, sized in headers.items():
+        for file, (width, height) in sized:
             # The first page of a TIFF may be a thumbnail: decoding finds the one that counts.
             if min(width, height) >= resolution or file.path.suffix.lower() in (".tif", ".tiff"):
                 continue

@@ -71,8 +71,8 @@ def _shown(
 ) -> Iterator[Item]:
     """Yield `items`, and keep a line of text on the terminal up to date."""
 
-    def say(share: float, left: float | None) -> str:
-        parts = [f"{share:.0%}", *filter(None, [said()])]
+    def say(now: int, left: float | None) -> str:
+        parts = standing.share(now, total, said())
         if run.standing is not None:
             return run.standing.line(parts, left)
         return " · ".join([label, *parts, *([] if left is None else [standing.remaining(left)])])
@@ -83,7 +83,7 @@ def _shown(
             known = super().format_dict
             now, new = known["n"], known["n"] - done
             left = known["elapsed"] * (total - now) / new if new else None
-            return {**known, "line": say(now / max(total, 1), left)}
+            return {**known, "line": say(now, left)}
 
     yield from Line(items, total=total, initial=done, bar_format="{line}", dynamic_ncols=True)
 

@@ -57,6 +57,11 @@ class Standing:
         return " · ".join(said)
 
 
+def share(done: int, total: int, said: str) -> list[str]:
+    """Return the parts of a line on work that is so far done: `61%`, and what is said of it."""
+    return [f"{done / max(total, 1):.0%}", *filter(None, [said])]
+
+
 def label(stage: str) -> str:
     """Return a stage's name as people read it."""
     return stage.replace("@", " ")
